@@ -1,0 +1,1 @@
+"""The HTTP control plane (not built yet: the name is reserved in the wheel)."""

@@ -1,0 +1,1 @@
+"""Detector models as data: national limits (q24/) and receiver profiles (rx/)."""

@@ -1,0 +1,1 @@
+"""Codecs, resampling and the sample formats the other stages work on."""

@@ -1,0 +1,1 @@
+"""What is being collected and who may hear it: digits, cards, policies."""

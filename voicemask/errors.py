@@ -1,0 +1,80 @@
+"""Every error voicemask raises on purpose.
+
+    VoicemaskError
+    ├── InputError                something from outside cannot be used; the command line exits 2
+    │   ├── AudioFileError        an audio file: missing, empty, truncated, corrupt, not audio
+    │   ├── CaptureFileError      a pcap or pcapng file
+    │   ├── PacketError           a datagram that is not the RTP it claims to be
+    │   ├── CodecError            a payload or codec that cannot be decoded
+    │   ├── ProfileError          a detector profile: unknown, incomplete, out of range
+    │   └── ConfigError           a configuration file or setting
+    ├── CardError                 a field of a card that is not valid (never says which digits)
+    └── SecretError               code tried to print, compare or pickle a digit
+
+A message names the subject, the rule that was broken and the cure, in one line. It never holds
+audio, keys or digits.
+"""
+
+from __future__ import annotations
+
+
+class VoicemaskError(Exception):
+    """Root of the tree."""
+
+
+class InputError(VoicemaskError):
+    """Something given to us cannot be used.
+
+    Parameters
+    ----------
+    subject : what was wrong (a file name, a packet, a setting).
+    reason : the rule it breaks.
+    cure : what to do about it; empty where nothing can be done.
+    """
+
+    def __init__(self, subject: str, reason: str, cure: str = "") -> None:
+        super().__init__(subject, reason, cure)
+        self.subject = subject
+        self.reason = reason
+        self.cure = cure
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.reason}"
+        return f"{text}; {self.cure}" if self.cure else text
+
+
+class AudioFileError(InputError):
+    """An audio file that cannot be read or written."""
+
+
+class CaptureFileError(InputError):
+    """A packet capture that cannot be read or written."""
+
+
+class PacketError(InputError):
+    """A datagram that breaks the RTP or RFC 4733 format."""
+
+
+class CodecError(InputError):
+    """A codec we do not have, or a payload it refuses."""
+
+
+class ProfileError(InputError):
+    """A detector profile that is unknown, incomplete or out of range."""
+
+
+class ConfigError(InputError):
+    """A configuration value that cannot be used."""
+
+
+class CardError(VoicemaskError):
+    """A card field that fails its check; carries the field and the rule, never the value."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+class SecretError(VoicemaskError, TypeError):
+    """A digit was about to be printed, formatted, compared with text, or pickled."""

@@ -1,0 +1,1 @@
+"""Taking tones out of audio: fill, suppression, hold."""

@@ -1,0 +1,1 @@
+"""Files and captures in, masked files and captures out."""
