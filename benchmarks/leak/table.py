@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from benchmarks.leak.attacks import likelihood_attacks
 from benchmarks.leak.conditions import CONDITIONS, GROUPS, PRESSES, Condition, make_call
 from benchmarks.leak.press import Float32, Int64, LeakCall, to_pcm16
 from benchmarks.leak.trained import discriminate, features
+from benchmarks.material.codecs import CodecMissingError
 
 ATTACKS: Final = ("any", "body", "onset", "tail", "trained")
 
@@ -78,8 +80,14 @@ class Leak:
 def make_calls(
     presses_per_condition: int = PRESSES, conditions: Sequence[Condition] = CONDITIONS
 ) -> list[LeakCall]:
-    """Synthesize the calls of all conditions."""
-    return [make_call(c, presses_per_condition) for c in conditions]
+    """Synthesize the calls of all conditions whose codecs are installed; warn of the others."""
+    calls = []
+    for condition in conditions:
+        try:
+            calls.append(make_call(condition, presses_per_condition))
+        except CodecMissingError as error:
+            print(f"condition left out: {condition.name}: {error}", file=sys.stderr)
+    return calls
 
 
 def attack_calls(calls: Sequence[LeakCall], outputs: Sequence[Float32]) -> Leak:

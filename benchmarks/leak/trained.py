@@ -21,7 +21,7 @@ Float64 = NDArray[np.float64]
 EDGE_MS: Final = (-25, -15, -10, -5, 0, 5, 10, 20, 30, 45)
 BETWEEN_HZ: Final = (650.0, 733.0, 811.0, 896.0, 1030.0, 1273.0, 1406.0, 1555.0, 1720.0)
 N_FOLDS: Final = 20
-SHRINKAGE: Final = 0.1
+SHRINKAGE: Final = 0.05
 
 
 def _tone_energies(audio: Float32, starts: Int64, window_ms: float) -> Float64:
