@@ -58,12 +58,21 @@ def quantity(unit: str, minimum: float, maximum: float, doc: str, *, optional: b
 class Receiver:
     """Thresholds of our own analysis. Levels are dB relative to a full-scale sine, per tone."""
 
+    gate_fit: float = quantity("1", 0, 1, "share of a block's energy the best pair must hold")
+    gate_twist_db: float = quantity("dB", 0, 40, "the weaker tone of a block's pair, at most below")
+    gate_level_dbfs: float = quantity("dBFS", -100, 0, "quieter blocks hold nothing to look at")
     min_tone_ms: float = quantity("ms", 1, 100, "shortest tone that counts")
     max_gap_ms: float = quantity("ms", 0, 100, "longest interruption bridged within one tone")
     level_min_dbfs: float = quantity("dBFS", -100, 0, "weaker tones do not count")
     twist_max_db: float = quantity("dB", 0, 40, "high group over low group, at most")
     twist_min_db: float = quantity("dB", -40, 0, "high group over low group, at least")
     deviation_max_percent: float = quantity("%", 0.1, 10, "each tone off its frequency, at most")
+    fit_20_ms: float = quantity("1", 0, 1, "share explained by the pair, tones of 20 ms")
+    fit_30_ms: float = quantity("1", 0, 1, "the same, tones of 30 ms")
+    fit_40_ms: float = quantity("1", 0, 1, "the same, tones of 40 ms")
+    fit_60_ms: float = quantity("1", 0, 1, "the same, tones of 60 ms and more")
+    jitter_max_rad: float = quantity("rad", 0, 3.2, "phase jitter per block of a pure tone")
+    jitter_noise_rad: float = quantity("rad", 0, 3.2, "more of it, times the share unexplained")
     guard_ms: float = quantity("ms", 0, 500, "masked before and after what was detected")
 
 

@@ -1,0 +1,244 @@
+"""The Goertzel bank: eight tones in every 10 ms block, over many streams or one long file.
+
+A Goertzel filter evaluated once a block is a correlation with a cosine and a sine, so a bank over
+many blocks is one matrix product. The same code serves a tick (two blocks of each of 1000 streams)
+and a file (thousands of blocks of one stream); only the memory order differs, so that the long axis
+is always the contiguous one.
+
+Invariant: a block's numbers do not depend on how the input was batched. Every product is a BLAS
+call of one fixed shape (`_TILE` columns), so rounding is the same whatever stands beside a block;
+what follows is elementwise. The tile is also small enough that BLAS stays on one thread and uses
+its small-matrix path.
+
+References
+----------
+ITU-T Q.23 (11/88) clause 6: the eight frequencies.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemask.dtmf.profile import Receiver
+
+RATE_HZ: Final = 8000
+"""The bank's sample rate."""
+BLOCK: Final = 80
+"""Samples in a block: 10 ms, the resolution of every decision."""
+LOW_HZ: Final = (697, 770, 852, 941)
+HIGH_HZ: Final = (1209, 1336, 1477, 1633)
+TONES_HZ: Final = LOW_HZ + HIGH_HZ
+
+_TILE: Final = 64
+_WIDE: Final = 64
+"""From this many streams on, streams and not blocks are the contiguous axis."""
+_PIECE: Final = 1024
+"""Blocks analysed at a time: their samples and spectra stay in the second-level cache."""
+FULL_SCALE: Final = np.float32(32768)
+"""Samples are kept in 16-bit units: integers need no scaling, and a power of two is exact."""
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+
+def _bank() -> F32:
+    """Correlators, shape (16, BLOCK): eight cosines, eight negative sines, unit amplitude."""
+    turns = np.outer(np.array(TONES_HZ, np.float64) / RATE_HZ, np.arange(BLOCK))
+    phase = 2 * np.pi * (turns % 1.0)
+    return np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
+
+
+_BANK: Final = _bank()
+
+
+class GoertzelBank:
+    """Blocks of `n_streams` streams, with a window of the latest ones.
+
+    Parameters
+    ----------
+    n_streams : streams fed together.
+    receiver : thresholds; the gate's are used here.
+    history_blocks : blocks that stay readable behind the newest one.
+
+    Notes
+    -----
+    Block ``b`` of a stream covers its samples ``[b * BLOCK, (b + 1) * BLOCK)``; blocks are counted
+    from the start of the stream. Samples are not kept, only their correlations.
+    """
+
+    def __init__(self, n_streams: int, receiver: Receiver, history_blocks: int) -> None:
+        self.n_streams = n_streams
+        self.n_blocks = 0
+        """Blocks analysed so far (the same for every stream)."""
+        self._history = history_blocks
+        self._gate_fit = np.float32(receiver.gate_fit * BLOCK / 2)
+        self._gate_twist = np.float32(10 ** (-receiver.gate_twist_db / 10))
+        self._floor = np.float32(
+            FULL_SCALE**2 * BLOCK / 2 * 10 ** (receiver.gate_level_dbfs / 10)
+        )
+        self._wide = n_streams >= _WIDE
+        self._rows = -(-n_streams // _TILE) * _TILE if self._wide else n_streams
+        n_piece = 1 if self._wide else _PIECE
+        self._samples = np.zeros((self._rows, n_piece * BLOCK), np.float32)
+        self._rest = np.zeros((n_streams, 0), np.float32)
+        self._first = 0  # block at slot 0
+        self._used = 0  # slots filled
+        self._slots = 0
+        self._reserve(2 * history_blocks + _TILE)
+
+    def _reserve(self, slots: int) -> None:
+        """Make room for `slots` blocks, keeping those that are readable.
+
+        The memory order is (block, tone, stream) for many streams and (stream, tone, block) for
+        few, so that the long axis is contiguous; `_at` shows both as (stream, block, tone).
+        """
+        shape = (slots, 17, self._rows) if self._wide else (self._rows, 17, slots)
+        table = np.zeros(shape, np.float32)  # 16 correlations, then the energy
+        at = table.transpose(2, 0, 1) if self._wide else table.transpose(0, 2, 1)
+        if self._slots:
+            at[:, : self._used] = self._at[:, : self._used]
+        self._table, self._at, self._slots = table, at, slots
+
+    def _slide(self, n_new: int) -> None:
+        """Drop what is older than the history when there is no room for `n_new` blocks."""
+        if self._used + n_new <= self._slots:
+            return
+        keep = min(self._history, self._used)
+        drop = self._used - keep
+        self._at[:, :keep] = self._at[:, drop : self._used].copy()
+        self._first += drop
+        self._used = keep
+        if keep + n_new > self._slots:
+            self._reserve(keep + n_new)
+
+    def push(self, audio: F32 | NDArray[np.int16]) -> tuple[I64, I64]:
+        """Analyse what completes blocks; a shorter rest waits for the next call.
+
+        Parameters
+        ----------
+        audio : shape (n_streams, n); float32 with full scale +-1.0, or int16.
+
+        Returns
+        -------
+        streams, blocks : shape (m,) each, the gated blocks, ordered by stream, then block.
+        """
+        n_before = self.n_blocks
+        n_rest = self._rest.shape[1]
+        n_new = (n_rest + audio.shape[1]) // BLOCK
+        if n_new == 0:
+            self._rest = np.concatenate([self._rest, _in_units(audio)], axis=1)
+            empty = np.zeros(0, np.int64)
+            return empty, empty
+        self._slide(n_new)
+        gate = np.empty((n_new, self._rows) if self._wide else (self._rows, n_new), bool)
+        taken = 0
+        step = 1 if self._wide else _PIECE
+        for done in range(0, n_new, step):
+            n_piece = min(step, n_new - done)
+            samples = self._samples[: self.n_streams, : n_piece * BLOCK]
+            if n_rest:
+                samples[:, :n_rest] = self._rest
+            n_taken = n_piece * BLOCK - n_rest
+            _copy_in_units(samples[:, n_rest:], audio[:, taken : taken + n_taken])
+            taken += n_taken
+            n_rest = 0
+            if self._wide:
+                gate[done] = self._analyse_across(self._table[self._used + done])
+            else:
+                slots = slice(self._used + done, self._used + done + n_piece)
+                gate[:, done : done + n_piece] = self._analyse_along(self._table[:, :, slots])
+        self._rest = _in_units(audio[:, taken:])
+        self._used += n_new
+        self.n_blocks += n_new
+        streams, blocks = self._positions(gate)
+        return streams, blocks + n_before
+
+    def _positions(self, gate: NDArray[np.bool_]) -> tuple[I64, I64]:
+        """Give (stream, block) of what the gate let through, ordered by stream, then block."""
+        outer, inner = np.divmod(np.flatnonzero(gate), gate.shape[1])
+        if not self._wide:
+            return outer, inner
+        order = np.argsort(inner, kind="stable")
+        return inner[order], outer[order]
+
+    def _analyse_across(self, table: F32) -> NDArray[np.bool_]:
+        """One block of many streams; table (17, rows) is filled, the gate has shape (rows,)."""
+        _correlate(self._samples, table[:16])
+        np.einsum("sk,sk->s", self._samples, self._samples, out=table[16])
+        gate = self._gate(table)
+        gate[self.n_streams :] = False
+        return gate
+
+    def _analyse_along(self, table: F32) -> NDArray[np.bool_]:
+        """Many blocks of few streams; table (rows, 17, n) is filled, the gate is (rows, n)."""
+        n_new = table.shape[2]
+        n_tiled = -(-n_new // _TILE) * _TILE
+        gate = np.empty((self._rows, n_new), bool)
+        for row in range(self._rows):
+            blocks = self._samples[row, : n_tiled * BLOCK].reshape(n_tiled, BLOCK)
+            result = np.empty((17, n_tiled), np.float32)
+            _correlate(blocks, result[:16])
+            np.einsum("nk,nk->n", blocks, blocks, out=result[16])
+            table[row] = result[:, :n_new]
+            gate[row] = self._gate(result)[:n_new]
+        return gate
+
+    def _gate(self, table: F32) -> NDArray[np.bool_]:
+        """Tell which blocks may belong to a tone; table has shape (17, n)."""
+        square = np.square(table[:16])
+        power = np.add(square[:8], square[8:], out=square[:8])
+        pairs = np.maximum(power[0::2], power[1::2])  # (4, n): two low, two high
+        low = np.maximum(pairs[0], pairs[1])
+        high = np.maximum(pairs[2], pairs[3])
+        energy = table[16]
+        gate: NDArray[np.bool_] = low + high > energy * self._gate_fit
+        gate &= np.minimum(low, high) > np.maximum(low, high) * self._gate_twist
+        gate &= energy > self._floor
+        return gate
+
+    def readable_from(self) -> int:
+        """Give the oldest block that can still be read."""
+        return self._first
+
+    def spectrum_at(self, streams: I64, blocks: I64) -> F32:
+        """Eight cosine and eight sine correlations of blocks, shape (*streams.shape, 16).
+
+        Blocks outside the window read as the nearest one inside: mask them by their number.
+        """
+        slots = np.clip(blocks - self._first, 0, self._used - 1)
+        return self._at[streams, slots, :16]
+
+    def tone_at(self, streams: I64, blocks: I64, tones: I64) -> NDArray[np.complex64]:
+        """Complex correlation with one tone each (index 0..7), 16-bit units, shape as broadcast."""
+        slots = np.clip(blocks - self._first, 0, self._used - 1)
+        result = np.empty(np.broadcast(streams, slots, tones).shape, np.complex64)
+        result.real = self._at[streams, slots, tones]
+        result.imag = self._at[streams, slots, tones + 8]
+        return result
+
+    def energy_at(self, streams: I64, blocks: I64) -> F32:
+        """Energy of blocks: sum of squares over BLOCK samples, 16-bit units."""
+        return self._at[streams, np.clip(blocks - self._first, 0, self._used - 1), 16]
+
+
+def _correlate(rows: F32, out: F32) -> None:
+    """Correlate rows (m, BLOCK) into out (16, m), in tiles of one shape; _TILE divides m."""
+    tiles = rows.reshape(-1, _TILE, BLOCK).transpose(0, 2, 1)
+    np.matmul(_BANK, tiles, out=out.reshape(16, -1, _TILE).transpose(1, 0, 2))
+
+
+def _in_units(audio: F32 | NDArray[np.int16]) -> F32:
+    """Give samples as float32 in 16-bit units, always a copy."""
+    result = np.empty(audio.shape, np.float32)
+    _copy_in_units(result, audio)
+    return result
+
+
+def _copy_in_units(target: F32, audio: F32 | NDArray[np.int16]) -> None:
+    if audio.dtype == np.int16:
+        np.copyto(target, audio)
+    else:
+        np.multiply(audio, FULL_SCALE, out=target)
