@@ -165,10 +165,11 @@ def _voices() -> list[Condition]:
         effect = (impair.over_speech if group == "over speech" else impair.over_music)(above_db)
         return _condition(kind, group, f"{above_db:g} dB{suffix}", keying, effect)
 
-    slow = replace(PLAIN, tone_ms=100, pause_ms=100)
+    slow = replace(PLAIN, tone_ms=100, pause_ms=100, n_keys=480)
+    quick = replace(PLAIN, n_keys=480)
     speech = [("must", 20), ("must", 15), ("hard", 10), ("hard", 6), ("hard", 3), ("hard", 0)]
     table = [of(kind, "over speech", db, slow) for kind, db in speech]
-    table += [of("hard", "over speech", db, PLAIN, ", 70 ms tones") for db in (10, 6, 3, 0)]
+    table += [of("hard", "over speech", db, quick, ", 70 ms tones") for db in (10, 6, 3, 0)]
     music = [("must", 15), ("hard", 10), ("hard", 6), ("hard", 3)]
     return table + [of(kind, "over music", db, slow) for kind, db in music]
 
