@@ -114,11 +114,19 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class TrackedEvent:
-    """One event, whole: ``[start, end)`` in unwrapped RTP ticks; `digit` is None for no key."""
+    """One event, whole.
+
+    Parameters
+    ----------
+    start, end : unwrapped RTP ticks; the end is the last one told.
+    digit : the key, None for an event that is no key.
+    end_told : False where the end packets were lost and the true end may be later.
+    """
 
     start: int
     end: int
     digit: Digit | None
+    end_told: bool
 
 
 class EventTracker:
@@ -145,7 +153,7 @@ class EventTracker:
             return []
         finished: list[TrackedEvent] = []
         if self._open is not None and not self._continues(self._open, start, report.code):
-            finished += self._close(self._open.segment, self._open.code)
+            finished += self._close(self._open.segment, self._open.code, False)
         end = start + report.duration
         if self._open is None:
             self._open = _Open(report.code, start, start, end)
@@ -153,18 +161,20 @@ class EventTracker:
             self._open.segment = max(self._open.segment, start)
             self._open.last = max(self._open.last, end)
         if report.end:
-            finished += self._close(start, report.code)
+            finished += self._close(start, report.code, True)
         return finished
 
     def advance(self, now: int) -> list[TrackedEvent]:
         """Tell that the stream has reached `now`; give an event whose end never came."""
         if self._open is not None and now - self._open.last > self._silent:
-            return self._close(self._open.segment, self._open.code)
+            return self._close(self._open.segment, self._open.code, False)
         return []
 
     def flush(self) -> list[TrackedEvent]:
         """End of the stream: give the event under way."""
-        return [] if self._open is None else self._close(self._open.segment, self._open.code)
+        if self._open is None:
+            return []
+        return self._close(self._open.segment, self._open.code, False)
 
     def _continues(self, event: _Open, start: int, code: int) -> bool:
         if code != event.code:
@@ -173,7 +183,7 @@ class EventTracker:
         at_limit = abs(start - event.segment - MAX_DURATION) <= self._slack
         return start == event.segment or at_stop or at_limit
 
-    def _close(self, segment: int, code: int) -> list[TrackedEvent]:
+    def _close(self, segment: int, code: int, end_told: bool) -> list[TrackedEvent]:
         event = self._open
         assert event is not None
         self._open = None
@@ -181,7 +191,7 @@ class EventTracker:
         if segment != event.first:
             self._done.append((event.first, code))
         digit = EventReport(event.code, True, 0, 0).digit
-        return [TrackedEvent(event.first, max(event.last, event.first + 1), digit)]
+        return [TrackedEvent(event.first, max(event.last, event.first + 1), digit, end_told)]
 
 
 def unwrap(value: int, last: int, modulo: int = TIMESTAMP_MODULO) -> int:

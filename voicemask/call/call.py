@@ -1,0 +1,60 @@
+"""The stages wired for one call: a composition of two legs and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from voicemask.call.leg import Leg
+from voicemask.call.values import Arrival, LegPlan, Output
+from voicemask.capture.digit import Digit
+from voicemask.capture.policy import Fill, Policy
+
+DEFAULT_HOLD_MS: Final = 500
+"""An event reaches this far back, less its guard: to the onset that was sent before it."""
+
+
+class Call:
+    """One call: datagrams of both directions in, masked ones, audio, spans and presses out.
+
+    Parameters
+    ----------
+    legs : one plan a direction; both masked unless the customer's side is known.
+    policy : of the sinks behind this call.
+    fill : what masked audio is replaced with.
+    rate_hz : rate in which spans and presses are told.
+    hold_ms : how far masking stays behind the newest packet of its direction.
+
+    Notes
+    -----
+    What comes out of a direction depends on its packets and their stamps alone: not on how they
+    are batched, nor on the order they arrive in as long as none is displaced by 16 or more.
+    """
+
+    def __init__(
+        self,
+        legs: Sequence[LegPlan],
+        policy: Policy = Policy.GUARD,
+        fill: Fill = Fill.NOISE,
+        rate_hz: int = 8000,
+        hold_ms: int = DEFAULT_HOLD_MS,
+    ) -> None:
+        self._legs = {plan.channel: Leg(plan, policy, fill, rate_hz, hold_ms) for plan in legs}
+
+    def push(self, arrivals: Iterable[Arrival]) -> Output:
+        """Take datagrams in the order they arrived; give what is ready to leave."""
+        out = Output()
+        for arrival in arrivals:
+            out.extend(self._legs[arrival.channel].push(arrival))
+        return out
+
+    def info(self, channel: int, at_ns: int, digit: Digit, duration_ms: int = 0) -> None:
+        """Take a SIP INFO digit of the party that speaks on `channel`."""
+        self._legs[channel].info(at_ns, digit, duration_ms)
+
+    def flush(self) -> Output:
+        """End of the call: everything held comes out."""
+        out = Output()
+        for leg in self._legs.values():
+            out.extend(leg.flush())
+        return out

@@ -1,0 +1,333 @@
+"""One direction of a call: packets in any legal order in, masked packets in order out.
+
+reorder -> place on stream time -> decode -> section (detect, mask, hold) -> packets, audio
+
+Events and undecodable payloads never pass while policy masks: the samples around them are marked,
+and fill in the leg's own codec takes their place.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from voicemask.audio.codecs import Codec, make_codec
+from voicemask.call.section import Held, Section
+from voicemask.call.values import Arrival, LegPlan, Output, Sent, Verdict
+from voicemask.capture.digit import Digit
+from voicemask.capture.policy import Fill, Policy
+from voicemask.dtmf.arbiter import Arbiter
+from voicemask.dtmf.detector import Tone
+from voicemask.errors import CodecError, PacketError
+from voicemask.mask.apply import Masker
+from voicemask.mask.span import Reason
+from voicemask.rtp.event import EventTracker, TrackedEvent, parse_event
+from voicemask.rtp.packet import RtpPacket
+from voicemask.rtp.reorder import Ordered, ReorderBuffer, Reordered
+from voicemask.rtp.sdp import PayloadType
+from voicemask.rtp.timeline import Timeline
+
+EVENT_GUARD_MS: Final = 60
+"""Filled either side of an event: its timestamp trails the onset by 20-60 ms (docs/detector.md)."""
+LOST_END_MS: Final = 200
+"""Filled after an event whose end packets were lost."""
+INFO_BEFORE_MS: Final = 300
+INFO_AFTER_MS: Final = 100
+"""Filled around a SIP INFO besides the duration it tells."""
+MAX_INFO_MS: Final = 1000
+_MAX_BACK_MS: Final = 500
+_EVENT_DRIFT_MS: Final = 2000
+_SETTLED_MS: Final = 1000
+"""Tones are told this long after their samples are final, at the latest."""
+_FALLBACK: Final = PayloadType(0, "PCMU", 8000)
+_COMFORT_NOISE: Final = "CN"
+
+_Tag = tuple[int, int, bytes]
+
+
+class Leg:
+    """One direction of a call.
+
+    Parameters
+    ----------
+    plan : who speaks, what the payload types mean, whether it is masked.
+    policy, fill : as for the whole call.
+    rate_hz : rate in which the call tells spans and presses.
+    hold_ms : how far masking stays behind the newest packet.
+    """
+
+    def __init__(
+        self, plan: LegPlan, policy: Policy, fill: Fill, rate_hz: int, hold_ms: int
+    ) -> None:
+        self._plan = plan
+        self._policy = policy
+        self._fill = fill
+        self._rate_hz = rate_hz
+        self._hold_ms = hold_ms
+        self._passes_all = policy is Policy.OPEN or not plan.masked
+        self._reorder: ReorderBuffer[_Tag] = ReorderBuffer()
+        self._run = 0
+        self._codecs: dict[int, Codec | None] = {}
+        self._codec: Codec | None = None
+        self._payload_type = 0
+        self._packet_s = plan.ptime_ms / 1000
+        self._section: Section | None = None
+        self._timeline = Timeline(_FALLBACK.clock_hz, _FALLBACK.clock_hz)
+        self._tracker = EventTracker(_FALLBACK.clock_hz)
+        self._marked = 0
+        self._ended = 0  # where the last section ended, in samples of the call
+        self._arbiter = Arbiter(plan.channel, rate_hz)
+
+    def push(self, arrival: Arrival) -> Output:
+        """Take one datagram."""
+        out = Output()
+        try:
+            packet = RtpPacket.parse(arrival.data)
+        except PacketError:
+            out.sent.append(self._unexamined(arrival.index, arrival.data))
+            return out
+        tag = (arrival.index, arrival.at_ns, arrival.data)
+        self._take_all(self._reorder.push(packet, tag), out)
+        self._advance(out)
+        return out
+
+    def info(self, at_ns: int, digit: Digit, duration_ms: int) -> None:
+        """Take a SIP INFO digit that came at `at_ns`."""
+        self._arbiter.info(at_ns * self._rate_hz // 1_000_000_000, digit)
+        if self._section is not None:
+            rate_hz = self._section.rate_hz
+            at = at_ns * rate_hz // 1_000_000_000
+            before = (INFO_BEFORE_MS + min(duration_ms, MAX_INFO_MS)) * rate_hz // 1000
+            after = INFO_AFTER_MS * rate_hz // 1000
+            self._mark(self._section, at - before, at + after, Reason.INFO)
+
+    def flush(self) -> Output:
+        """End of the direction: everything held comes out."""
+        out = Output()
+        self._take_all(self._reorder.flush(), out)
+        self._close_section(out)
+        out.presses += self._arbiter.flush()
+        return out
+
+    def _take_all(self, ordered: Reordered[_Tag], out: Output) -> None:
+        for item in ordered.packets:
+            self._take(item, out)
+        for index, _, data in (*ordered.duplicates, *ordered.late):
+            out.sent.append(self._unexamined(index, data))
+
+    def _unexamined(self, index: int, data: bytes) -> Sent:
+        if self._passes_all:
+            return Sent(self._plan.channel, index, Verdict.PASSED, data)
+        return Sent(self._plan.channel, index, Verdict.DROPPED, None)
+
+    def _take(self, item: Ordered[_Tag], out: Output) -> None:
+        if item.run != self._run:
+            self._run = item.run
+            self._end_events()
+            self._timeline.restart()
+            self._codecs.clear()
+        payload_type = self._plan.payload_types.get(item.packet.payload_type)
+        if payload_type is not None and payload_type.is_event:
+            self._take_event(item, payload_type, out)
+        elif payload_type is not None and payload_type.encoding == _COMFORT_NOISE:
+            self._take_comfort_noise(item, out)
+        else:
+            self._take_audio(item, payload_type, out)
+
+    def _take_audio(
+        self, item: Ordered[_Tag], payload_type: PayloadType | None, out: Output
+    ) -> None:
+        codec = self._codec_of(payload_type) if payload_type is not None else None
+        if codec is None:
+            self._take_undecodable(item, out)
+            return
+        self._use(codec, item.packet.payload_type, out)
+        try:
+            audio = codec.decode(item.packet.payload)
+        except CodecError:
+            self._take_undecodable(item, out)
+            return
+        section = self._open_section(out)
+        start = self._place(item, section)
+        if start is None:
+            out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
+            return
+        self._packet_s = len(audio) / codec.rate_hz
+        section.hold(self._held(item, start, start + len(audio), examined=True))
+        self._hear(section.place(start, audio, out))
+
+    def _take_undecodable(self, item: Ordered[_Tag], out: Output) -> None:
+        """Fill in place of a packet, as long as the one before it."""
+        section = self._open_section(out)
+        start = self._place(item, section)
+        if start is None:
+            out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
+            return
+        end = start + round(self._packet_s * section.rate_hz)
+        self._mark(section, start, end, Reason.UNDECODABLE)
+        section.hold(self._held(item, start, end, examined=False))
+        self._hear(section.leave_gap(end, out))
+
+    def _take_comfort_noise(self, item: Ordered[_Tag], out: Output) -> None:
+        """RFC 3389 tells the level of a silence and no tone; only `mute` stops it."""
+        section = self._open_section(out)
+        start = self._place(item, section)
+        if start is None:
+            out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
+            return
+        examined = self._policy is not Policy.MUTE
+        # No samples of its own, so no patch meets it: it leaves with the audio before it.
+        section.hold(self._held(item, start, start, examined=examined))
+
+    def _take_event(self, item: Ordered[_Tag], payload_type: PayloadType, out: Output) -> None:
+        section = self._open_section(out)
+        try:
+            reports = parse_event(item.packet.payload)
+        except PacketError:
+            self._take_undecodable(item, out)
+            return
+        ticks, start = self._event_start(item, section)
+        longest = max(report.duration for report in reports)
+        end = start + longest * section.rate_hz // payload_type.clock_hz
+        drift = _EVENT_DRIFT_MS * section.rate_hz // 1000
+        if not -drift <= section.end - end <= drift:
+            # Not in the timestamp space of the audio: it is about now.
+            start, end = section.end - (end - start), section.end
+        self._mark_event(section, start, end, EVENT_GUARD_MS)
+        for report in reports:
+            self._told(self._tracker.push(ticks, report))
+        n_samples = round(self._packet_s * section.rate_hz)
+        slot = max(start, end - n_samples)
+        section.hold(self._held(item, slot, slot + n_samples, examined=False))
+
+    def _event_start(self, item: Ordered[_Tag], section: Section) -> tuple[int, int]:
+        timestamp = item.packet.timestamp
+        if not self._timeline.pinned:
+            self._timeline.pin(timestamp, max(self._arrival(item, section), section.end))
+        ticks = self._timeline.ticks(timestamp)
+        return ticks, self._timeline.position(ticks)
+
+    def _mark_event(self, section: Section, start: int, end: int, after_ms: int) -> None:
+        """Mark around an event; an update of it goes on where the last mark stopped."""
+        start -= EVENT_GUARD_MS * section.rate_hz // 1000
+        end += after_ms * section.rate_hz // 1000
+        if start <= self._marked < end:
+            start = self._marked
+        elif end <= self._marked:
+            return
+        self._marked = end
+        self._mark(section, start, end, Reason.EVENT)
+
+    def _mark(self, section: Section, start: int, end: int, reason: Reason) -> None:
+        if not self._passes_all:
+            section.mark(start, end, reason)
+
+    def _told(self, events: list[TrackedEvent]) -> None:
+        """Give finished events to the arbiter."""
+        section = self._section
+        if section is None:
+            return
+        for event in events:
+            start, end = self._timeline.position(event.start), self._timeline.position(event.end)
+            if not event.end_told:
+                self._mark_event(section, start, end, EVENT_GUARD_MS + LOST_END_MS)
+            if event.digit is not None:
+                self._arbiter.event(section.scaled(start), section.scaled(end), event.digit)
+
+    def _end_events(self) -> None:
+        self._told(self._tracker.flush())
+
+    def _place(self, item: Ordered[_Tag], section: Section) -> int | None:
+        """Give the position of a packet's audio; None when its time has gone by."""
+        arrival = self._arrival(item, section)
+        start = self._timeline.place(item.packet.timestamp, arrival, section.end)
+        self._told(self._tracker.advance(self._timeline.ticks(item.packet.timestamp)))
+        if start < section.end - _MAX_BACK_MS * section.rate_hz // 1000:
+            return None
+        return max(start, section.end)
+
+    def _arrival(self, item: Ordered[_Tag], section: Section) -> int:
+        return item.tag[1] * section.rate_hz // 1_000_000_000
+
+    def _held(self, item: Ordered[_Tag], start: int, end: int, examined: bool) -> Held:
+        return Held(
+            packet=item.packet,
+            index=item.tag[0],
+            data=item.tag[2],
+            start=start,
+            end=end,
+            codec=self._codec,
+            payload_type=self._payload_type,
+            examined=examined or self._passes_all,
+        )
+
+    def _codec_of(self, payload_type: PayloadType) -> Codec | None:
+        if self._plan.encrypted:
+            return None
+        if payload_type.number not in self._codecs:
+            try:
+                self._codecs[payload_type.number] = make_codec(payload_type)
+            except CodecError:
+                self._codecs[payload_type.number] = None
+        return self._codecs[payload_type.number]
+
+    def _use(self, codec: Codec, payload_type: int, out: Output) -> None:
+        """Make `codec` the one that fill goes out in; another rate begins a new section."""
+        self._codec, self._payload_type = codec, payload_type
+        if self._section is not None and self._section.rate_hz != codec.rate_hz:
+            self._close_section(out)
+
+    def _open_section(self, out: Output) -> Section:
+        if self._section is not None:
+            return self._section
+        if self._codec is None:
+            self._use_preferred(out)
+        rate_hz = self._codec.rate_hz if self._codec else _FALLBACK.clock_hz
+        clock_hz = self._codec.clock_hz if self._codec else _FALLBACK.clock_hz
+        masker = None
+        if self._plan.masked:
+            masker = Masker(1, rate_hz=rate_hz, policy=self._policy, fill=self._fill)
+        self._timeline = Timeline(clock_hz, rate_hz)
+        self._tracker = EventTracker(clock_hz)
+        origin = -(-self._ended * rate_hz // self._rate_hz)
+        self._section = Section(
+            channel=self._plan.channel,
+            origin=origin,
+            rate_hz=rate_hz,
+            masker=masker,
+            hold_ms=self._hold_ms,
+            call_rate_hz=self._rate_hz,
+        )
+        self._marked = origin
+        return self._section
+
+    def _use_preferred(self, out: Output) -> None:
+        """Before the first audio packet: the first codec of the plan we have."""
+        for payload_type in self._plan.payload_types.values():
+            if payload_type.is_event or payload_type.encoding == _COMFORT_NOISE:
+                continue
+            codec = self._codec_of(payload_type)
+            if codec is not None:
+                self._use(codec, payload_type.number, out)
+                return
+
+    def _close_section(self, out: Output) -> None:
+        if self._section is None:
+            return
+        self._end_events()
+        self._hear(self._section.flush(out))
+        self._ended = self._section.scaled(self._section.end)
+        self._section = None
+
+    def _hear(self, tones: list[Tone]) -> None:
+        section = self._section
+        assert section is not None
+        for tone in tones:
+            start, end = section.origin + tone.start, section.origin + tone.end
+            self._arbiter.tone(section.scaled(start), section.scaled(end), tone.digit)
+
+    def _advance(self, out: Output) -> None:
+        if self._section is not None:
+            settled = (
+                self._section.scaled(self._section.final) - _SETTLED_MS * self._rate_hz // 1000
+            )
+            out.presses += self._arbiter.advance(settled)
