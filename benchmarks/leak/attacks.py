@@ -108,7 +108,7 @@ def summed(audio: Float32, lo: Int64, hi: Int64, window_ms: float = 20.0) -> Sco
     length = samples(window_ms)
     starts, begin = _windows(lo, hi, length, length // 2)
     ratio = likelihood_ratio(audio, starts, length)
-    return np.add.reduceat(ratio, begin, axis=0).max(axis=1)
+    return np.asarray(np.add.reduceat(ratio, begin, axis=0).max(axis=1), np.float32)
 
 
 def padded(call: LeakCall, masked: Float32) -> tuple[Float32, Int64, Int64]:

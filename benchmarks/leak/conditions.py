@@ -213,7 +213,7 @@ def _background(c: Condition, power: float, n: int, rng: np.random.Generator) ->
         out += noise * level
     if c.under:
         out += cover(c.under, n, rng) * np.sqrt(power * 10 ** (-c.under_db / 10))
-    return out.astype(np.float32)
+    return np.asarray(out, np.float32)
 
 
 def _pink(n: int, rng: np.random.Generator) -> Float32:
@@ -221,4 +221,4 @@ def _pink(n: int, rng: np.random.Generator) -> Float32:
     spectrum = np.fft.rfft(rng.standard_normal(n))
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / RATE_HZ), 50.0)
     noise = np.fft.irfft(spectrum / np.sqrt(frequency), n)
-    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)

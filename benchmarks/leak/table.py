@@ -61,7 +61,9 @@ class Leak:
 
     def text(self, groups: Sequence[str] = tuple(GROUPS)) -> str:
         """Table of groups by attack, percent right with half the 95 % interval."""
-        lines = [f"{'':24s}" + "".join(f"{a:>14s}" for a in ATTACKS) + f"{'presses':>9s}"]
+        lines = [
+            f"{'':24s}" + "".join(f"{a:>14s}" for a in ATTACKS) + f"{'worst':>9s}{'presses':>9s}"
+        ]
         lines += [self._line(g, GROUPS[g]) for g in groups]
         lines.append(f"{'chance':24s}" + "".join(f"{self.chance(a):8.1f}      " for a in ATTACKS))
         return "\n".join(lines)
@@ -74,7 +76,7 @@ class Leak:
     def _line(self, label: str, conditions: Iterable[str]) -> str:
         cells = [self.accuracy(a, conditions) for a in ATTACKS]
         body = "".join(f"{share:8.1f} ±{half:4.1f}" for share, half, _ in cells)
-        return f"{label:24s}{body}{cells[0][2]:9d}"
+        return f"{label:24s}{body}{max(cell[0] for cell in cells):9.1f}{cells[0][2]:9d}"
 
 
 def make_calls(

@@ -35,7 +35,7 @@ def _tone_energies(audio: Float32, starts: Int64, window_ms: float) -> Float64:
     n = bank.shape[1] // 2
     parts = np.square(frames @ bank)
     log = np.log(parts[:, :n] + parts[:, n:] + FLOOR * length)
-    return (log - log.mean(axis=1, keepdims=True)).astype(np.float64)
+    return np.asarray(log - log.mean(axis=1, keepdims=True), np.float64)
 
 
 def _levels(audio: Float32, anchors: Int64) -> Float64:
@@ -43,14 +43,15 @@ def _levels(audio: Float32, anchors: Int64) -> Float64:
     length = samples(5)
     cumulated = np.concatenate(([0.0], np.cumsum(np.square(audio, dtype=np.float64))))
     edges = anchors[:, None] + np.arange(-12, 13) * length
-    return np.log(np.diff(cumulated[edges], axis=1) / length + FLOOR)
+    return np.asarray(np.log(np.diff(cumulated[edges], axis=1) / length + FLOOR), np.float64)
 
 
 def _over_body(audio: Float32, start: Int64, end: Int64) -> Float64:
     """Mean log energies of up to five 20 ms windows spread over the press; (n, 17)."""
     last = np.maximum(end - samples(20), start)
     places = [start + ((last - start) * k) // 4 for k in range(5)]
-    return np.mean([_tone_energies(audio, p, 20.0) for p in places], axis=0)
+    windows = [_tone_energies(audio, place, 20.0) for place in places]
+    return np.asarray(np.mean(windows, axis=0), np.float64)
 
 
 def features(call: LeakCall, masked: Float32, scores: dict[str, Scores]) -> Float64:

@@ -1,0 +1,149 @@
+"""Print what masking does to audio that holds no tones.
+
+``python -m benchmarks.harm.run`` from the root of the project. Policy `guard`: the share of human
+speech and of music on hold that is altered (every sample inside a masked span counts). Policy
+`capture`: intelligibility (STOI, pystoi) and loudness (ITU-R BS.1770-4, K-weighted and gated, and
+plain RMS) of speech against the original. See benchmarks/leak/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pystoi import stoi
+
+from benchmarks.harm.loudness import loudness_lufs, rms_db
+from benchmarks.material import corpus
+from voicemask.capture.policy import Fill, Policy
+from voicemask.mask.apply import Masker
+
+Float32 = NDArray[np.float32]
+
+RATE_HZ: Final = corpus.RATE_HZ
+BLOCK_SAMPLES: Final = 10 * RATE_HZ
+STOI_SHORTEST_S: Final = 1.5
+"""STOI compares stretches of 0.4 s and drops silent frames: shorter prompts give it too few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """How much of a corpus `guard` altered."""
+
+    name: str
+    n_samples: int
+    n_altered: int
+    n_spans: int
+
+    def line(self) -> str:
+        """Give the figures as a line of the table."""
+        share = 100 * self.n_altered / self.n_samples
+        hours = self.n_samples / RATE_HZ / 3600
+        return (
+            f"{self.name:28s}{hours:8.2f}{share:11.4f}{self.n_spans:8d}{self.n_spans / hours:9.1f}"
+        )
+
+
+def masked(audio: Float32, policy: Policy) -> tuple[Float32, int, int]:
+    """Mask audio (n,) and give it with the number of patched samples and of spans."""
+    masker = Masker(1, RATE_HZ, policy, Fill.NOISE)
+    out = audio.copy()
+    n_patched = n_spans = 0
+    blocks = [audio[None, i : i + BLOCK_SAMPLES] for i in range(0, audio.size, BLOCK_SAMPLES)]
+    for result in (*(masker.push(block) for block in blocks), masker.flush()):
+        n_spans += len(result.spans)
+        for patch in result.patches:
+            out[patch.start : patch.start + patch.audio.size] = patch.audio
+            n_patched += patch.audio.size
+    return out, n_patched, n_spans
+
+
+def guard_harm(name: str, pieces: list[Float32]) -> Altered:
+    """Measure `guard` on pieces joined by half a second of silence, which does not count."""
+    _, n_altered, n_spans = masked(corpus.joined(pieces), Policy.GUARD)
+    return Altered(name, sum(piece.size for piece in pieces), n_altered, n_spans)
+
+
+def guard_table(levels_dbfs: tuple[float | None, ...], speeds: tuple[float, ...]) -> list[Altered]:
+    """Measure `guard` on all speech, by language, and on music, at levels and speeds."""
+    rows = []
+    for level in levels_dbfs:
+        at = "own level" if level is None else f"{level:.0f} dBFS"
+        for language in corpus.LANGUAGES:
+            prompts = [
+                corpus.normalised(p.audio, level)
+                for p in corpus.prompts()
+                if p.language == language
+            ]
+            rows.append(guard_harm(f"speech {language}, {at}", prompts))
+        rows.append(_total(f"speech, {at}", rows[-len(corpus.LANGUAGES) :]))
+        rows.append(guard_harm(f"music, {at}", [corpus.music(level)]))
+    for speed in speeds:
+        prompts = [corpus.at_speed(corpus.normalised(p.audio), speed) for p in corpus.prompts()]
+        rows.append(guard_harm(f"speech at speed {speed}", prompts))
+        rows.append(guard_harm(f"music at speed {speed}", [corpus.at_speed(corpus.music(), speed)]))
+    return rows
+
+
+def _total(name: str, rows: list[Altered]) -> Altered:
+    return Altered(
+        name,
+        sum(r.n_samples for r in rows),
+        sum(r.n_altered for r in rows),
+        sum(r.n_spans for r in rows),
+    )
+
+
+def capture_harm(n_prompts: int) -> dict[str, NDArray[np.float64]]:
+    """Measure `capture` on prompts, each masked in the middle of others of its language.
+
+    Parameters
+    ----------
+    n_prompts : how many of the prompts of 1.5 s and more to compare, evenly drawn.
+
+    Returns
+    -------
+    dict
+        ``stoi``, ``loudness_db`` and ``rms_db`` (masked minus original), each (n,).
+    """
+    figures: dict[str, list[float]] = {"stoi": [], "loudness_db": [], "rms_db": []}
+    for language in corpus.LANGUAGES:
+        pieces = [corpus.normalised(p.audio) for p in corpus.prompts() if p.language == language]
+        out, _, _ = masked(corpus.joined(pieces), Policy.CAPTURE)
+        gap = round(corpus.GAP_S * RATE_HZ)
+        begins = np.concatenate(([0], np.cumsum([p.size + gap for p in pieces])[:-1]))
+        long = [i for i, p in enumerate(pieces) if p.size >= STOI_SHORTEST_S * RATE_HZ]
+        share = max(1, n_prompts // len(corpus.LANGUAGES))
+        for i in np.unique(np.linspace(0, len(long) - 1, share).astype(int)):
+            original = pieces[long[i]]
+            first = int(begins[long[i]])
+            result = out[first : first + original.size]
+            figures["stoi"].append(float(stoi(original, result, RATE_HZ)))
+            figures["loudness_db"].append(loudness_lufs(result) - loudness_lufs(original))
+            figures["rms_db"].append(rms_db(result) - rms_db(original))
+    return {name: np.array(values) for name, values in figures.items()}
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--policy", choices=("guard", "capture", "both"), default="both")
+    parser.add_argument("--prompts", type=int, default=1000, help="prompts compared for capture")
+    parser.add_argument("--speeds", action="store_true", help="guard at six speeds too")
+    options = parser.parse_args()
+    if options.policy != "capture":
+        print(f"{'guard':28s}{'hours':>8s}{'altered %':>11s}{'spans':>8s}{'per hour':>9s}")
+        for row in guard_table((corpus.LEVEL_DBFS, None), corpus.SPEEDS if options.speeds else ()):
+            print(row.line())
+    if options.policy != "guard":
+        print(f"{'capture, change of speech':28s}{'median':>8s}{'mean':>8s}{'5 %':>8s}{'95 %':>8s}")
+        for name, values in capture_harm(options.prompts).items():
+            low, mid, high = np.quantile(values, (0.05, 0.5, 0.95))
+            print(f"{name:28s}{mid:8.3f}{values.mean():8.3f}{low:8.3f}{high:8.3f}  n={values.size}")
+
+
+if __name__ == "__main__":
+    main()
