@@ -81,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--masker", action="append", default=[], help="regular expression; repeat")
     parser.add_argument("--only", default="", help="conditions or families, regular expression")
     parser.add_argument("--presses", type=int, default=PRESSES, help="per condition of weight 1")
+    parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument("--by-condition", action="store_true")
     parser.add_argument("--plot", type=Path, help="write the plot of leaks by masker here")
     parser.add_argument("--list", action="store_true", help="list maskers and conditions, and stop")
@@ -93,7 +94,7 @@ def main() -> None:
     if options.list:
         print("maskers:", *MASKERS, "conditions:", *(c.name for c in CONDITIONS), sep="\n  ")
         return
-    calls = make_calls(options.presses, chosen(options.only))
+    calls = make_calls(options.presses, chosen(options.only), options.seed)
     print(f"{sum(c.keys.size for c in calls)} presses in {len(calls)} conditions; chance 6.25 %")
     names = [
         n for n in MASKERS if not options.masker or any(re.search(m, n) for m in options.masker)

@@ -80,13 +80,15 @@ class Leak:
 
 
 def make_calls(
-    presses_per_condition: int = PRESSES, conditions: Sequence[Condition] = CONDITIONS
+    presses_per_condition: int = PRESSES,
+    conditions: Sequence[Condition] = CONDITIONS,
+    seed: int = 1,
 ) -> list[LeakCall]:
     """Synthesize the calls of all conditions whose codecs are installed; warn of the others."""
     calls = []
     for condition in conditions:
         try:
-            calls.append(make_call(condition, presses_per_condition))
+            calls.append(make_call(condition, presses_per_condition, seed))
         except CodecMissingError as error:
             print(f"condition left out: {condition.name}: {error}", file=sys.stderr)
     return calls
@@ -117,6 +119,7 @@ def leak_table(
     masker: AudioMasker,
     presses_per_condition: int = PRESSES,
     conditions: Sequence[Condition] = CONDITIONS,
+    seed: int = 1,
 ) -> Leak:
     """Measure what a masker leaks.
 
@@ -125,6 +128,7 @@ def leak_table(
     masker : (n,) float32 at 8 kHz -> (n,) float32, same length, aligned.
     presses_per_condition : before the conditions' weights; the default gives over 8,000 presses.
     conditions : rows of the table to use.
+    seed : of keys, phases, times, noise and speech; try others, or a masker is tuned to one.
 
     Returns
     -------
