@@ -33,7 +33,7 @@ SEED: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A named recording; `kind` is ``must``, ``hard`` or ``reject``, `group` a part of the table."""
+    """A named recording; `kind` is ``must``, ``hard`` or ``reject``, `group` a table's part."""
 
     name: str
     group: str

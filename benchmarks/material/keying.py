@@ -157,3 +157,13 @@ def keyed(keying: Keying, rng: np.random.Generator) -> Recording:
         ratio = Fraction(RATE_HZ, rate_hz)
         audio = resample_poly(audio, ratio.numerator, ratio.denominator).astype(np.float32)
     return Recording(np.clip(audio, -1.0, 1.0), tuple(truth))
+
+
+def joined(recordings: list[Recording]) -> Recording:
+    """Play recordings one after the other; the truth moves along."""
+    truth: list[Press] = []
+    now = 0
+    for recording in recordings:
+        truth += [Press(p.key, p.start + now, p.end + now) for p in recording.truth]
+        now += recording.audio.size
+    return Recording(np.concatenate([recording.audio for recording in recordings]), tuple(truth))
