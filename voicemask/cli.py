@@ -1,0 +1,391 @@
+"""The `voicemask` command: files and captures in, digits found, masked or looked for again.
+
+Exit codes: 0 done; 1 `verify` found readable digits; 2 something given could not be used. Errors
+are one line on stderr. Everything heavy is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
+
+import typer
+
+import voicemask
+from voicemask.capture.policy import Fill, Policy
+from voicemask.console import bar, complain, log, print_table, printable, start_log
+from voicemask.errors import AudioFileError, InputError
+
+if TYPE_CHECKING:
+    from voicemask.config import Settings as Config
+    from voicemask.replay.folder import FileResult, Settings
+    from voicemask.replay.listen import HeardDigit, ReadableDigit
+
+_READABLE: Final = 1
+_UNUSABLE: Final = 2
+_BROKEN_PIPE: Final = 128 + 13
+_TERMINATED: Final = 128 + 15
+_PLACES_SHOWN: Final = 8
+
+app = typer.Typer(
+    help="Keep keyed card digits out of recordings and captures.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class FilePolicy(StrEnum):
+    """Policies of `mask`."""
+
+    GUARD = "guard"
+    CAPTURE = "capture"
+    MUTE = "mute"
+
+
+class OutputFormat(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+class LogLevel(StrEnum):
+    """Least severe line that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+Format = Annotated[OutputFormat, typer.Option("--format", help="How to print.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.")]
+FillOption = Annotated[Fill | None, typer.Option(help="What stands in for tones. [default: noise]")]
+
+_P = ParamSpec("_P")
+
+
+def _edge(command: Callable[_P, int]) -> Callable[_P, None]:
+    """Turn what a command returns or raises into an exit code and at most one line on stderr."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except InputError as error:
+            complain(str(error))
+            code = _UNUSABLE
+        except BrokenPipeError:
+            # Whoever read us has gone; without this the flush at exit would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = _BROKEN_PIPE
+        if code:
+            raise typer.Exit(code)
+
+    return run
+
+
+@functools.cache
+def _config() -> Config | None:
+    """Read the configuration, if there is one."""
+    has_variables = any(name.startswith("VOICEMASK_") for name in os.environ)
+    if not has_variables and not Path("voicemask.toml").exists():
+        return None
+    from voicemask.config import load_settings
+
+    return load_settings()
+
+
+def _default(name: str, built_in: Any) -> Any:
+    """Give the configured value of a setting, else the one built in."""
+    configured = getattr(_config(), name, None)
+    return built_in if configured is None else configured
+
+
+def _for_each(files: Iterable[Path], work: Callable[[Path], int]) -> int:
+    """Work through files; one that cannot be used does not stop the rest. The worst code wins."""
+    worst = 0
+    for path in files:
+        try:
+            worst = max(worst, work(path))
+        except InputError as error:
+            complain(str(error))
+            worst = _UNUSABLE
+    return worst
+
+
+def _print_version(is_wanted: bool = True) -> None:
+    if is_wanted:
+        print(f"voicemask {voicemask.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+@_edge
+def _root(
+    version: Annotated[  # noqa: ARG001, answered by its callback
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="Log to stderr from this level on. [default: no log]")
+    ] = None,
+) -> int:
+    start_log(log_level.value if log_level else _default("log_level", None))
+    return 0
+
+
+@app.command("version")
+def print_version() -> None:
+    """Print the version."""
+    _print_version()
+
+
+@app.command()
+@_edge
+def detect(
+    files: Files,
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="Receiver profile, or a TOML file.")
+    ] = "decode",
+    output: Format = OutputFormat.TABLE,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Print the keys themselves, not '*'.")
+    ] = False,
+) -> int:
+    """List the key presses in audio files; without --reveal not which keys they are."""
+    from voicemask.replay.listen import detect_file
+
+    if reveal:
+        complain("--reveal prints keys in clear: what this prints may be card data")
+    has_many = len(files) > 1
+    rows: list[list[str]] = []
+
+    def hear(path: Path) -> int:
+        with bar(path.name, None) as progress:
+            heard = detect_file(path, profile, progress)
+        log("file read", file=str(path), n_key_presses=len(heard))
+        for item in heard:
+            key = item.digit.reveal() if reveal else "*"
+            if output is OutputFormat.JSONL:
+                print(_digit_line(item, key, path if has_many else None))
+            else:
+                rows.append(_digit_row(item, key, path))
+        return 0
+
+    code = _for_each(files, hear)
+    if output is OutputFormat.TABLE:
+        heads = ("file", "channel", "start s", "end s", "key", "level dBFS", "twist dB")
+        if rows:
+            print_table(heads, rows)
+        print(f"{len(rows)} key presses")
+    return code
+
+
+def _digit_line(item: HeardDigit, key: str, path: Path | None) -> str:
+    line: dict[str, object] = {
+        "digit": key,
+        "start": round(item.start_s, 6),
+        "end": round(item.end_s, 6),
+        "channel": item.channel,
+    }
+    return json.dumps(line if path is None else line | {"file": str(path)})
+
+
+def _digit_row(item: HeardDigit, key: str, path: Path) -> list[str]:
+    times = [f"{item.start_s:.3f}", f"{item.end_s:.3f}"]
+    levels = [f"{item.level_dbfs:.1f}", f"{item.twist_db:+.1f}"]
+    return [str(path), str(item.channel), *times, key, *levels]
+
+
+@app.command()
+@_edge
+def mask(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Audio file, or a folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    policy: Annotated[
+        FilePolicy | None,
+        typer.Option(
+            help="guard: only tones change; capture: tones are suppressed throughout; "
+            "mute: nothing passes. [default: guard]"
+        ),
+    ] = None,
+    fill: FillOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Receiver profile, or a TOML file. [default: mask]"),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write spans and levels here.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes for a folder. [default: one a core]")
+    ] = None,
+) -> int:
+    """Write a copy of an audio file, or of a folder of them, that holds no key tones."""
+    from voicemask.replay.folder import Settings
+
+    settings = Settings(
+        Policy(policy.value) if policy else _file_policy(),
+        fill or _default("fill", Fill.NOISE),
+        profile or _default("profile", "mask"),
+    )
+    if source.is_dir():
+        n_jobs = jobs or _default("jobs", None) or os.cpu_count() or 1
+        return _mask_folder(source, target, settings, report, n_jobs)
+    return _mask_file(source, target, settings, report)
+
+
+def _file_policy() -> Policy:
+    """A configured `open` is for replay: a file that is to be masked is masked."""
+    name = _default("policy", "guard")
+    return Policy.GUARD if name == "open" else Policy(name)
+
+
+def _mask_file(source: Path, target: Path, settings: Settings, report: Path | None) -> int:
+    from voicemask.replay.report import write_report
+    from voicemask.replay.wav import mask_file
+
+    if target.is_dir():
+        target = target / source.name
+    _refuse_report_over(report, source, target)
+    with bar(source.name, None) as progress:
+        done = mask_file(
+            source,
+            target,
+            policy=settings.policy,
+            fill=settings.fill,
+            profile=settings.profile,
+            progress=progress,
+        )
+    log("file masked", file=str(source), n_spans=len(done.spans))
+    if report:
+        write_report(report, done.as_json())
+    print(
+        f"{printable(str(target))}: {len(done.spans)} spans masked, "
+        f"{done.masked_s:.1f} s of {done.duration_s * done.n_channels:.1f} s"
+    )
+    return 0
+
+
+def _refuse_report_over(report: Path | None, source: Path, target: Path) -> None:
+    if report and report.resolve() in (source.resolve(), target.resolve()):
+        raise AudioFileError(str(report), "is IN or OUT", "give the report a name of its own")
+
+
+def _mask_folder(
+    source: Path, target: Path, settings: Settings, report: Path | None, n_jobs: int
+) -> int:
+    from voicemask.replay.folder import mask_folder
+    from voicemask.replay.report import write_report
+
+    with bar(source.name, None) as advance:
+
+        def show(result: FileResult, n_files: int) -> None:
+            if result.error:
+                complain(result.error)
+            log("file done", file=result.name, n_files=n_files, ok=not result.error)
+            if advance:
+                advance(1)
+
+        done = mask_folder(source, target, settings, n_jobs=n_jobs, progress=show)
+    if report:
+        write_report(report, done.as_json())
+    print(done.summary())
+    return _UNUSABLE if done.errors else 0
+
+
+@app.command()
+@_edge
+def verify(files: Files, output: Format = OutputFormat.TABLE) -> int:
+    """Look for digits a person could still read, with another method than masking uses.
+
+    Exit code 0: clean; 1: digits readable; 2: a file could not be read.
+    """
+    from voicemask.replay.listen import audit_file
+
+    rows: list[list[str]] = []
+
+    def audit(path: Path) -> int:
+        with bar(path.name, None) as progress:
+            places = audit_file(path, progress)
+        log("file verified", file=str(path), n_readable=len(places))
+        if output is OutputFormat.JSONL:
+            print(_verdict_line(path, places))
+        else:
+            rows.append(_verdict_row(path, places))
+        return _READABLE if places else 0
+
+    code = _for_each(files, audit)
+    if rows:
+        print_table(("file", "verdict", "readable", "where (channel: seconds)"), rows)
+    return code
+
+
+def _verdict_line(path: Path, places: list[ReadableDigit]) -> str:
+    found = [
+        {
+            "channel": place.channel,
+            "start": round(place.start_s, 6),
+            "end": round(place.end_s, 6),
+            "confidence": round(place.confidence, 3),
+        }
+        for place in places
+    ]
+    verdict = {"file": str(path), "clean": not places, "n_readable": len(places), "places": found}
+    return json.dumps(verdict)
+
+
+def _verdict_row(path: Path, places: list[ReadableDigit]) -> list[str]:
+    shown = [f"{place.channel}: {place.start_s:.2f}" for place in places[:_PLACES_SHOWN]]
+    rest = [f"and {len(places) - _PLACES_SHOWN} more"] if len(places) > _PLACES_SHOWN else []
+    verdict = "DIGITS READABLE" if places else "clean"
+    return [str(path), verdict, str(len(places)), ", ".join(shown + rest)]
+
+
+@app.command()
+@_edge
+def profiles(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Profile to show, or a TOML file.")
+    ] = None,
+) -> int:
+    """List the receiver profiles, or show the values of one with their sources."""
+    from voicemask.dtmf.profile import describe_profile, load_profile, profile_names
+
+    if name is None:
+        kinds = [(known, load_profile(known).kind) for known in profile_names()]
+        print_table(("profile", "kind"), kinds)
+    else:
+        rows = [
+            (row.key, f"{row.value:g}", row.unit, row.source, row.status)
+            for row in describe_profile(name)
+        ]
+        print_table(("value of", "is", "unit", "source", "status"), rows)
+    return 0
+
+
+def _stop(_signal_number: int, _frame: object) -> None:
+    """End by an exception, so that unfinished output is removed on the way out."""
+    raise SystemExit(_TERMINATED)
+
+
+def main() -> None:
+    """Run the command line."""
+    # Before numpy is imported: a BLAS pool of many threads is slower beside a busy core.
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    signal.signal(signal.SIGTERM, _stop)
+    app()
