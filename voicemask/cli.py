@@ -51,6 +51,13 @@ class FilePolicy(StrEnum):
     MUTE = "mute"
 
 
+class CustomerSide(StrEnum):
+    """Who of a captured call is the customer."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
 class OutputFormat(StrEnum):
     """How results are printed."""
 
@@ -174,7 +181,7 @@ def detect(
     rows: list[list[str]] = []
 
     def hear(path: Path) -> int:
-        with bar(path.name, None) as progress:
+        with bar(path.name) as progress:
             heard = detect_file(path, profile, progress)
         log("file read", file=str(path), n_key_presses=len(heard))
         for item in heard:
@@ -261,7 +268,7 @@ def _mask_file(source: Path, target: Path, settings: Settings, report: Path | No
     if target.is_dir():
         target = target / source.name
     _refuse_report_over(report, source, target)
-    with bar(source.name, None) as progress:
+    with bar(source.name) as progress:
         done = mask_file(
             source,
             target,
@@ -291,14 +298,14 @@ def _mask_folder(
     from voicemask.replay.folder import mask_folder
     from voicemask.replay.report import write_report
 
-    with bar(source.name, None) as advance:
+    with bar(source.name) as advance:
 
-        def show(result: FileResult, n_files: int) -> None:
+        def show(result: FileResult, share: float) -> None:
             if result.error:
                 complain(result.error)
-            log("file done", file=result.name, n_files=n_files, ok=not result.error)
+            log("file done", file=result.name, is_masked=result.error is None)
             if advance:
-                advance(1)
+                advance(share)
 
         done = mask_folder(source, target, settings, n_jobs=n_jobs, progress=show)
     if report:
@@ -319,7 +326,7 @@ def verify(files: Files, output: Format = OutputFormat.TABLE) -> int:
     rows: list[list[str]] = []
 
     def audit(path: Path) -> int:
-        with bar(path.name, None) as progress:
+        with bar(path.name) as progress:
             places = audit_file(path, progress)
         log("file verified", file=str(path), n_readable=len(places))
         if output is OutputFormat.JSONL:
@@ -353,6 +360,49 @@ def _verdict_row(path: Path, places: list[ReadableDigit]) -> list[str]:
     rest = [f"and {len(places) - _PLACES_SHOWN} more"] if len(places) > _PLACES_SHOWN else []
     verdict = "DIGITS READABLE" if places else "clean"
     return [str(path), verdict, str(len(places)), ", ".join(shown + rest)]
+
+
+@app.command()
+@_edge
+def replay(
+    capture: Annotated[Path, typer.Argument(metavar="CALL.pcap", help="pcap or pcapng file.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what is written.")],
+    policy: Annotated[
+        Policy | None, typer.Option(help="What the agent's side may hear. [default: guard]")
+    ] = None,
+    fill: FillOption = None,
+    customer: Annotated[
+        CustomerSide | None,
+        typer.Option(help="Whose keys are masked. [default: both sides']"),
+    ] = None,
+) -> int:
+    """Mask the calls of a capture: packets, the recording of each call, a report."""
+    from voicemask.replay.pcap import replay_capture
+    from voicemask.replay.sip_trace import Side
+
+    with bar(capture.name) as progress:
+        calls = replay_capture(
+            capture,
+            out,
+            policy or Policy(_default("policy", "guard")),
+            fill or _default("fill", Fill.NOISE),
+            Side(customer.value) if customer else None,
+            progress,
+        )
+    rows = [
+        [
+            str(call.index),
+            ", ".join(call.codecs),
+            f"{call.duration_s:.1f}",
+            str(call.n_packets),
+            str(call.n_key_presses),
+            str(call.n_spans),
+            ", ".join(path.name for path in call.paths),
+        ]
+        for call in calls
+    ]
+    print_table(("call", "codecs", "seconds", "packets", "key presses", "spans", "files"), rows)
+    return 0
 
 
 @app.command()

@@ -43,8 +43,8 @@ def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[int
 
 
 @contextmanager
-def bar(label: str, total: int | None) -> Iterator[Callable[[int], None] | None]:
-    """Show progress on stderr when it is a terminal; give what to call with each advance."""
+def bar(label: str) -> Iterator[Callable[[float], None] | None]:
+    """Show progress on stderr when it is a terminal; give what to tell the share done, 0 to 1."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -53,8 +53,8 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None] | None]
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
-        task = progress.add_task(printable(label).replace("[", r"\["), total=total)
-        yield lambda advance: progress.update(task, advance=advance)
+        task = progress.add_task(printable(label).replace("[", r"\["), total=1.0)
+        yield lambda share: progress.update(task, completed=share)
 
 
 def start_log(level: str | None) -> None:

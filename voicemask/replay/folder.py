@@ -161,7 +161,7 @@ def mask_folder(
     settings: Settings,
     *,
     n_jobs: int,
-    progress: Callable[[FileResult, int], object] | None = None,
+    progress: Callable[[FileResult, float], object] | None = None,
 ) -> FolderReport:
     """Mask every audio file of `source` into the same place below `target`.
 
@@ -170,7 +170,7 @@ def mask_folder(
     source, target : folders; `target` may lie inside `source`, not the other way round.
     settings : how to mask.
     n_jobs : processes.
-    progress : told of every result and of how many files there are.
+    progress : told of every result and of the share of files done, 0 to 1.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def mask_folder(
     for result in _results(source, target, listing.audio, settings, n_jobs):
         results.append(result)
         if progress:
-            progress(result, len(listing.audio))
+            progress(result, len(results) / len(listing.audio))
     results.sort(key=lambda result: result.name)
     return FolderReport(results, listing.n_other, listing.n_links)
 

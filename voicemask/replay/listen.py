@@ -98,8 +98,10 @@ def _through(
     flush: Callable[[], list[_Found]],
     progress: Progress | None,
 ) -> Iterator[_Found]:
+    n_done = 0
     for raw in reader.blocks(block_frames(reader.n_channels)):
         yield from push(reader.samples.decode(raw))
+        n_done += len(raw)
         if progress:
-            progress(len(raw))
+            progress(n_done / reader.n_frames)
     yield from flush()

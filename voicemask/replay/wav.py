@@ -25,8 +25,8 @@ from voicemask.replay.samples import Raw, SampleFormat
 BLOCK_SAMPLES: Final = 1 << 20
 """Samples of all channels in one block: 4 MB as float32."""
 
-Progress = Callable[[int], object]
-"""Called with the count of frames just finished."""
+Progress = Callable[[float], object]
+"""Told after every block which share of the file is done, 0 to 1."""
 
 
 def block_frames(n_channels: int) -> int:
@@ -37,10 +37,10 @@ def block_frames(n_channels: int) -> int:
 def mask_file(
     source: Path,
     target: Path,
-    *,
     policy: Policy = Policy.GUARD,
     fill: Fill = Fill.NOISE,
     profile: str = "mask",
+    *,
     progress: Progress | None = None,
 ) -> FileReport:
     """Mask `source` into `target`, which appears only when it is whole.
@@ -92,7 +92,7 @@ def _run(
     reader: AudioReader, writer: AudioWriter, masker: Masker, progress: Progress | None
 ) -> tuple[int, tuple[Span, ...]]:
     line = DelayLine(reader.samples, reader.n_channels)
-    n_key_presses, spans = 0, list[Span]()
+    n_done, n_key_presses, spans = 0, 0, list[Span]()
     for raw, masked in _masked_blocks(reader, masker):
         n_key_presses += len(masked.tones)
         spans += masked.spans
@@ -101,8 +101,9 @@ def _run(
             line.overwrite(patch)
         for final in line.take(masked.final_until):
             writer.write(final)
+        n_done += len(raw)
         if progress:
-            progress(len(raw))
+            progress(n_done / reader.n_frames)
     if line.n_held:
         raise RuntimeError(f"the masker left {line.n_held} frames open at the end of the file")
     return n_key_presses, tuple(sorted(spans, key=lambda span: (span.start, span.channel)))
