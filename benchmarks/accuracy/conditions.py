@@ -67,8 +67,8 @@ def _condition(kind: str, group: str, name: str, keying: Keying, *effects: Effec
 
 PLAIN: Final = Keying()
 QUICK: Final = Keying(tone_ms=50, pause_ms=50)
-US_DIAL_HZ: Final = (350.0, 440.0)
-EU_DIAL_HZ: Final = (425.0,)
+US_DIAL_HZ: Final[tuple[float, ...]] = (350.0, 440.0)
+EU_DIAL_HZ: Final[tuple[float, ...]] = (425.0,)
 
 
 def _levels() -> list[Condition]:
@@ -80,11 +80,9 @@ def _levels() -> list[Condition]:
 
 
 def _times() -> list[Condition]:
-    def of(kind: str, tone_ms: float, pause_ms: float, **more: float) -> Condition:
+    def of(kind: str, tone_ms: float, pause_ms: float, keying: Keying = PLAIN) -> Condition:
         name = f"{tone_ms:g} ms tone, {pause_ms:g} ms pause"
-        return _condition(
-            kind, "time", name, replace(PLAIN, tone_ms=tone_ms, pause_ms=pause_ms, **more)
-        )
+        return _condition(kind, "time", name, replace(keying, tone_ms=tone_ms, pause_ms=pause_ms))
 
     must = [(40, 40), (45, 45), (45, 48), (50, 43), (50, 50), (70, 30), (70, 50), (90, 30)]
     must += [(40, 80), (100, 100), (200, 100)]
@@ -92,7 +90,7 @@ def _times() -> list[Condition]:
     return (
         [of("must", *pair) for pair in must]
         + [of("hard", *pair) for pair in hard]
-        + [of("hard", 1000, 200, n_keys=64)]
+        + [of("hard", 1000, 200, replace(PLAIN, n_keys=64))]
     )
 
 
@@ -217,6 +215,7 @@ def _lines() -> list[Condition]:
 
 
 def _dial_tones() -> list[Condition]:
+    rows: list[tuple[str, str, tuple[float, ...], int]]
     rows = [("hard", "US", US_DIAL_HZ, db) for db in (5, 10)] + [("must", "US", US_DIAL_HZ, 15)]
     rows += [("hard", "EU", EU_DIAL_HZ, db) for db in (0, 5, 10)] + [("must", "EU", EU_DIAL_HZ, 15)]
     return [

@@ -40,7 +40,7 @@ R1_LIKE_DTMF: Final = (700.0, 1500.0)
 def _tones(hz: tuple[float, ...], ms: float, dbm0: float, rng: np.random.Generator) -> Sound:
     time_s = np.arange(round(ms * RATE_HZ / 1000)) / RATE_HZ
     parts = [np.sin(2 * np.pi * f * time_s + rng.uniform(0, 2 * np.pi)) for f in hz]
-    return amplitude(dbm0) * np.sum(parts, axis=0)
+    return np.asarray(amplitude(dbm0) * np.sum(parts, axis=0), dtype=np.float64)
 
 
 def _silent(ms: float) -> Sound:

@@ -1,6 +1,6 @@
 """Talk-off: digits decoded where nobody pressed a key.
 
-The corpus (2.5 h of prompts, 0.3 h of music on hold, beeps and chimes) is heard over three lines: as
+The corpus (2.5 h of prompts, 0.3 h of music on hold, beeps, chimes) is heard over three lines: as
 a normal talker (-20 dBFS active level), as recorded through A-law, and through GSM. That makes
 8.4 h of sound in which every digit is false. Then all of it again at six speeds, which moves every
 pitch and formant: 50 h. spandsp hears the same 16-bit samples in the same run.
@@ -89,26 +89,29 @@ def main() -> None:
     listeners = options.listener or list(LISTENERS)
     speeds = (1.0,) if options.normal else (1.0, *corpus.SPEEDS)
     table = Table("line", "speed", "hours", *listeners, title="False digits")
-    rows = []
+    rows: list[tuple[str, float, float, dict[str, int]]] = []
     for line, make in LINES.items():
         audio = make()
         for speed in speeds:
             hours, counts = false_digits(audio, speed, listeners)
-            rows.append({"line": line, "speed": speed, "hours": round(hours, 3), **counts})
+            rows.append((line, speed, hours, counts))
             cells = (str(count) for count in counts.values())
             table.add_row(line, f"{speed:g}", f"{hours:.2f}", *cells)
-    sums = {}
-    for name, kept in (("normal", (1.0,)), ("six speeds", corpus.SPEEDS)):
-        chosen = [row for row in rows if row["speed"] in kept]
+    sums: dict[str, dict[str, float]] = {}
+    for name, kept in (("normal speed", (1.0,)), ("six speeds", corpus.SPEEDS)):
+        chosen = [(hours, counts) for _, speed, hours, counts in rows if speed in kept]
         if chosen:
-            sums[name] = {
-                key: round(sum(float(row[key]) for row in chosen), 2)
-                for key in ("hours", *listeners)
-            }
+            sums[name] = {"hours": round(sum(hours for hours, _ in chosen), 2)}
+            sums[name] |= {key: sum(counts[key] for _, counts in chosen) for key in listeners}
             table.add_row(f"all, {name}", "", *(f"{value:g}" for value in sums[name].values()))
     Console(width=100).print(table)
     if not options.normal and len(listeners) == len(LISTENERS):
-        print(f"written: {write_result('talkoff', {'totals': sums, 'rows': rows}).name}")
+        by_row = [
+            {"line": line, "speed": speed, "hours": round(hours, 3), **counts}
+            for line, speed, hours, counts in rows
+        ]
+        figures = {"totals": sums, "rows": by_row}
+        print(f"written: {write_result('talkoff', figures).name}")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ class _Av:
 
 def _samples(frame: av.AudioFrame) -> Audio:
     data = frame.to_ndarray().reshape(-1)
-    return to_float(data) if data.dtype == np.int16 else data.astype(np.float32)
+    scale = 1 / 32768 if data.dtype == np.int16 else 1.0
+    return data.astype(np.float32) * np.float32(scale)
 
 
 def g726_32(audio: Audio) -> Audio:
@@ -122,7 +123,7 @@ def g726_32(audio: Audio) -> Audio:
         for packet in (*stream.encode(frame), *stream.encode(None)):
             sink.mux(packet)
     buffer.seek(0)
-    with av.open(buffer) as source:
+    with av.open(buffer, "r") as source:
         coded = np.concatenate([_samples(frame) for frame in source.decode(audio=0)])
     return aligned(coded, audio)
 

@@ -144,7 +144,7 @@ def normalised(audio: Audio, level_dbfs: float | None = LEVEL_DBFS) -> Audio:
     if level_dbfs is None:
         return audio
     gain = 10 ** ((level_dbfs - active_level_dbfs(audio)) / 20)
-    return np.clip(audio * np.float32(gain), -1.0, 1.0)
+    return np.asarray(np.clip(audio * np.float32(gain), -1.0, 1.0), dtype=np.float32)
 
 
 def joined(pieces: list[Audio], gap_s: float = GAP_S) -> Audio:
@@ -188,7 +188,7 @@ def at_speed(audio: Audio, speed: float) -> Audio:
     """
     ratio = Fraction(speed).limit_denominator(100)
     moved = resample_poly(audio, ratio.denominator, ratio.numerator)
-    return np.clip(moved, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(moved, -1.0, 1.0), dtype=np.float32)
 
 
 def main() -> None:

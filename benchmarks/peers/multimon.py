@@ -29,7 +29,7 @@ def to_pcm(audio: Audio) -> NDArray[np.int16]:
     """Resample 8 kHz audio to 22,050 Hz, 16 bits, with half a second of silence after the end."""
     padded = np.pad(audio, (0, 4000))
     wide = resample_poly(padded, UP, DOWN)
-    return np.clip(np.round(wide * 32768.0), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.round(wide * 32768.0), -32768, 32767), dtype=np.int16)
 
 
 def decode(audio: Audio) -> str:
