@@ -157,7 +157,7 @@ def test_profile_broken_file_names_file_key_rule_and_cure(
 
 def test_profile_missing_value_is_named_with_its_meaning(tmp_path: Path, own_text: str) -> None:
     path = tmp_path / "short.toml"
-    path.write_text(own_text.split("[guard_ms]")[0], encoding="utf-8")
+    path.write_text(own_text.split("[guard_ms]", maxsplit=1)[0], encoding="utf-8")
     with pytest.raises(ProfileError, match=r"guard_ms is missing.*masked before and after"):
         load_profile(path)
 
