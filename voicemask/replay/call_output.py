@@ -1,0 +1,98 @@
+"""What a replay writes: the recording of both channels, and files that appear only when whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import wave
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemask.call import AGENT, CUSTOMER, AudioChunk
+from voicemask.replay.output import whole_file
+
+
+@dataclass(slots=True)
+class Recording:
+    """The audio of both channels as it comes."""
+
+    chunks: dict[int, list[AudioChunk]] = field(default_factory=lambda: {CUSTOMER: [], AGENT: []})
+
+    def render(self, rate_hz: int) -> NDArray[np.int16]:
+        """Give the recording, shape (n, 2), customer left and agent right."""
+        tracks = [self._track(chunks, rate_hz) for chunks in self.chunks.values()]
+        audio = np.zeros((max(map(len, tracks)), 2), np.int16)
+        for channel, track in enumerate(tracks):
+            audio[: len(track), channel] = track
+        return audio
+
+    def _track(self, chunks: list[AudioChunk], rate_hz: int) -> NDArray[np.int16]:
+        """Join chunks of one rate, then bring each such run to the recording's."""
+        track = np.zeros(0, np.int16)
+        for rate in dict.fromkeys(chunk.rate_hz for chunk in chunks):
+            run = [chunk for chunk in chunks if chunk.rate_hz == rate]
+            end = max(chunk.start + len(chunk.samples) for chunk in run)
+            joined = np.zeros(end, np.int16)
+            for chunk in run:
+                joined[chunk.start : chunk.start + len(chunk.samples)] = chunk.samples
+            part = _resample(joined, rate, rate_hz)
+            if len(part) > len(track):
+                track = np.concatenate([track, np.zeros(len(part) - len(track), np.int16)])
+            mixed = track[: len(part)].astype(np.int32) + part
+            track[: len(part)] = np.clip(mixed, -32768, 32767)
+        return track
+
+
+def _resample(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
+    if from_hz == to_hz:
+        return samples
+    from scipy.signal import resample_poly  # noqa: PLC0415  # long to import, seldom needed
+
+    step = math.gcd(from_hz, to_hz)
+    scaled = resample_poly(samples.astype(np.float32), to_hz // step, from_hz // step)
+    return np.asarray(np.clip(np.rint(scaled), -32768, 32767), np.int16)
+
+
+def write_whole(
+    out_dir: Path, stem: str, writers: dict[str, Callable[[BinaryIO], None]]
+) -> tuple[Path, ...]:
+    """Write each output beside its name, then move all in place; nothing is left on failure.
+
+    Parameters
+    ----------
+    out_dir : folder, made if it is not there.
+    stem : file name without its ending.
+    writers : by ending, what writes the content.
+
+    Raises
+    ------
+    AudioFileError
+        A file cannot be written.
+    """
+    paths = tuple(out_dir / f"{stem}.{ending}" for ending in writers)
+    with ExitStack() as all_of_them:
+        parts = [all_of_them.enter_context(whole_file(path)) for path in paths]
+        for part, write in zip(parts, writers.values(), strict=True):
+            with part.open("wb") as file:
+                write(file)
+    return paths
+
+
+def write_wav(file: BinaryIO, audio: NDArray[np.int16], rate_hz: int) -> None:
+    """Write 16-bit audio, shape (n, 2), as a stereo WAV."""
+    with wave.open(file, "wb") as wav:
+        wav.setnchannels(2)
+        wav.setsampwidth(2)
+        wav.setframerate(rate_hz)
+        wav.writeframes(audio.astype("<i2").tobytes())
+
+
+def write_json(file: BinaryIO, report: dict[str, Any]) -> None:
+    """Write a report."""
+    file.write(json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
