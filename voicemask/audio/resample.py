@@ -65,6 +65,7 @@ class StreamResampler:
         common = gcd(from_hz, to_hz)
         self._up, self._down = to_hz // common, from_hz // common
         self._is_same = self._up == self._down
+        self._n_channels = n_channels
         if self._is_same:
             return
         self._taps = _taps(self._up, self._down)
@@ -90,7 +91,7 @@ class StreamResampler:
     def flush(self) -> Audio:
         """End of the input: silence follows it; gives the rest of the output."""
         if self._is_same:
-            return np.zeros((0, 0), np.float32)
+            return np.zeros((self._n_channels, 0), np.float32)
         padding = np.zeros((self._held.shape[0], 2 * self._reach + self._down), np.float32)
         self._held = np.concatenate([self._held, padding], axis=1)
         return self._produce(-(-self._n_in * self._up // self._down))

@@ -29,9 +29,31 @@ SEGMENT: Final = 12
 _TONES: Final = np.array(TONES_HZ, np.float64)
 _STEP: Final = np.exp(-2j * np.pi * ((_TONES * BLOCK / RATE_HZ) % 1.0))
 """Takes a block's nominal phase advance back, per tone."""
-_POWERS: Final = _STEP[:, None] ** np.arange(SEGMENT + 2)
+_POWERS: Final = _STEP[:, None] ** np.arange(SEGMENT + 4)
+
+
+def _unmixing() -> F64:
+    """Matrices that turn a pair's correlations into its amplitudes, shape (16, 4, 4).
+
+    In 10 ms the two tones and their mirror frequencies are not orthogonal; solving for both at once
+    keeps a strong tone out of a weak one's phase. Order: low cosine, low sine, high cosine, high
+    sine; scaled so that without overlap it would be the identity.
+    """
+    phase = 2 * np.pi * ((_TONES[:, None] * np.arange(BLOCK) / RATE_HZ) % 1.0)
+    parts = np.stack([np.cos(phase), -np.sin(phase)], axis=1)  # (8, 2, BLOCK)
+    result = np.empty((16, 4, 4))
+    for pair in range(16):
+        row, col = divmod(pair, 4)
+        basis = np.concatenate([parts[row], parts[col + 4]])
+        result[pair] = np.linalg.inv(basis @ basis.T) * (BLOCK / 2)
+    return result
+
+
+_UNMIXING: Final = _unmixing()
 _LEAST_FIT: Final = np.array([1.0, 1.0, 0.5, 0.4, 0.33])
 """Share of energy the pair must hold in runs of 0, 1, 2, 3, 4 and more blocks to be measured."""
+_MARGIN: Final = 2
+"""Blocks looked at before and after a run: its edge, and whether the tone is gone beyond it."""
 _EDGE_FLOOR: Final = 0.2
 """Edge blocks with less of the tone's amplitude than this are noise, not its edge."""
 _FULL: Final = 0.8
@@ -39,6 +61,7 @@ _FULL: Final = 0.8
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+C128 = NDArray[np.complex128]
 C64 = NDArray[np.complex64]
 
 
@@ -54,7 +77,7 @@ class Bursts:
     duration : samples of the tone at full amplitude (gaps count for nothing).
     fit : 0..1, share of the energy explained by two steady sinusoids.
     low_deviation, high_deviation : percent, signed.
-    jitter : radian per block, the worse of the two tones, weighted by its own strength.
+    low_jitter, high_jitter : radian per block, unsteadiness of each tone's phase.
     twist_db : high minus low, signed.
     level_dbfs : of the pair, relative to a full-scale sine.
     is_continued : the row goes on from the row before it.
@@ -70,9 +93,14 @@ class Bursts:
     fit: F64
     low_deviation: F64
     high_deviation: F64
-    jitter: F64
+    low_jitter: F64
+    high_jitter: F64
     twist_db: F64
     level_dbfs: F64
+    roughness: F64
+    outside_before: F64
+    outside_after: F64
+    inner_fit: F64
     is_continued: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -97,6 +125,7 @@ class BurstFinder:
         self.bank = GoertzelBank(n_streams, receiver, max(history_blocks, SEGMENT + 8))
         self._pair = np.full(n_streams, -1, np.int64)  # of the newest block; -1: not gated
         self._length = np.zeros(n_streams, np.int64)  # of the run it ends, in blocks
+        self._waiting = _Runs.none()  # for the blocks after them
 
     def push(self, audio: NDArray[np.float32] | NDArray[np.int16]) -> Bursts:
         """Feed (n_streams, n) samples, float32 (full scale +-1.0) or int16; give complete rows."""
@@ -107,12 +136,15 @@ class BurstFinder:
         spectrum = self.bank.spectrum_at(streams, blocks)
         power = spectrum[:, :8] ** 2 + spectrum[:, 8:] ** 2
         pairs = 4 * power[:, :4].argmax(axis=1) + power[:, 4:].argmax(axis=1)
-        return self._measure(self._runs(streams, blocks, pairs, n_before))
+        runs = self._waiting.then(self._runs(streams, blocks, pairs, n_before))
+        ready = runs.last_block + _MARGIN < self.bank.n_blocks
+        self._waiting = runs.take(~ready)
+        return self._measure(runs.take(ready).in_order())
 
     def flush(self) -> Bursts:
         """End the streams: silence closes what is open."""
         n_streams = self.bank.n_streams
-        return self.push(np.zeros((n_streams, 3 * BLOCK), np.float32))
+        return self.push(np.zeros((n_streams, (_MARGIN + 2) * BLOCK), np.float32))
 
     def _runs(self, streams: I64, blocks: I64, pairs: I64, n_before: int) -> _Runs:
         """Join gated blocks into runs, carrying those open at the end of the last call."""
@@ -151,10 +183,10 @@ class BurstFinder:
         return runs.worth_measuring()
 
     def _measure(self, runs: _Runs) -> Bursts:
-        """Measure each run; all rows at once, shape (m, SEGMENT + 2) with a block either side."""
-        column = np.arange(SEGMENT + 2)
-        block = runs.first_block[:, None] - 1 + column
-        inner = (column >= 1) & (column <= runs.n_blocks[:, None])
+        """Measure each run; all rows at once, shape (m, SEGMENT + 2 * _MARGIN)."""
+        column = np.arange(SEGMENT + 2 * _MARGIN)
+        block = runs.first_block[:, None] - _MARGIN + column
+        inner = (column >= _MARGIN) & (column < _MARGIN + runs.n_blocks[:, None])
         row, col = np.divmod(runs.pair, 4)
         stream = runs.stream[:, None]
         low = self.bank.tone_at(stream, block, row[:, None])
@@ -194,10 +226,21 @@ class _Runs:
             self.stream[which], self.pair[which], self.last_block[which], self.length[which]
         )
 
+    def then(self, later: _Runs) -> _Runs:
+        return _Runs(
+            np.concatenate([self.stream, later.stream]),
+            np.concatenate([self.pair, later.pair]),
+            np.concatenate([self.last_block, later.last_block]),
+            np.concatenate([self.length, later.length]),
+        )
+
+    def in_order(self) -> _Runs:
+        """Order by stream, then time."""
+        return self.take(np.lexsort((self.last_block, self.stream)))
+
     def worth_measuring(self) -> _Runs:
-        """Drop runs of one block: nothing can be said of them; order by stream, then time."""
-        kept = np.flatnonzero(self.length >= 2)
-        return self.take(kept[np.lexsort((self.last_block[kept], self.stream[kept]))])
+        """Drop runs of one block: nothing can be said of them."""
+        return self.take(self.length >= 2)
 
 
 def _is_promising(
@@ -214,38 +257,51 @@ def _is_promising(
 def _measure(
     runs: _Runs, low_raw: C64, high_raw: C64, energy: F64, inner: NDArray[np.bool_]
 ) -> Bursts:
-    """Measure rows of shape (m, SEGMENT + 2)."""
+    """Measure rows of shape (m, SEGMENT + 2 * _MARGIN)."""
     row, col = np.divmod(runs.pair, 4)
-    low = low_raw * _POWERS[row]
-    high = high_raw * _POWERS[col + 4]
+    mixed = np.stack([low_raw.real, low_raw.imag, high_raw.real, high_raw.imag], axis=-1)
+    parts = np.matmul(mixed.astype(np.float64), _UNMIXING[runs.pair])
+    low = (parts[..., 0] + 1j * parts[..., 1]) * _POWERS[row]
+    high = (parts[..., 2] + 1j * parts[..., 3]) * _POWERS[col + 4]
     n_blocks = runs.n_blocks
     is_continued = runs.length > SEGMENT
     filled = np.minimum(1.0, (_filled(low, inner) + _filled(high, inner)) / 2)
     filled[filled < _EDGE_FLOOR] = 0
     rows = np.arange(len(n_blocks))
-    before = np.where(is_continued | (runs.first_block == 0), 0.0, filled[:, 0])
-    after = np.where(n_blocks == SEGMENT, 0.0, filled[rows, n_blocks + 1])
+    head, tail = _MARGIN, _MARGIN + n_blocks - 1
+    before = np.where(is_continued | (runs.first_block == 0), 0.0, filled[:, head - 1])
+    after = np.where(n_blocks == SEGMENT, 0.0, filled[rows, tail + 1])
+    outside_before = np.where(runs.first_block < 2, 0.0, filled[:, head - 2])
+    outside_after = filled[rows, tail + 2]
     whole = inner & (filled > _FULL)
     n_whole = whole.sum(axis=1)
     total = np.where(whole, energy, 0).sum(axis=1) + 1e-20
 
-    low_power, low_turn, low_jitter = _steady(low, whole, inner, n_whole)
-    high_power, high_turn, high_jitter = _steady(high, whole, inner, n_whole)
+    # a partly filled block has its weight off its middle, which shifts its phase: leave it out
+    # where enough others say the same
+    steady = np.where((n_whole >= 3)[:, None], whole, inner)
+    low_power, low_turn, low_jitter = _steady(low, whole, steady, n_whole)
+    high_power, high_turn, high_jitter = _steady(high, whole, steady, n_whole)
     to_percent = 100 * RATE_HZ / (2 * np.pi * BLOCK)
     return Bursts(
         stream=runs.stream,
         pair=runs.pair,
         first_block=runs.first_block,
         last_block=runs.last_block,
-        start=(runs.first_block + 1 - filled[rows, 1] - before) * BLOCK,
-        end=(runs.last_block + filled[rows, n_blocks] + after) * BLOCK,
+        start=(runs.first_block + 1 - filled[rows, head] - before) * BLOCK,
+        end=(runs.last_block + filled[rows, tail] + after) * BLOCK,
         duration=(np.where(inner, filled, 0).sum(axis=1) + before + after) * BLOCK,
         fit=(low_power + high_power) * n_whole * (BLOCK / 2) / total,
         low_deviation=low_turn * to_percent / _TONES[row],
         high_deviation=high_turn * to_percent / _TONES[col + 4],
-        jitter=np.maximum(low_jitter, high_jitter),
+        low_jitter=low_jitter,
+        high_jitter=high_jitter,
         twist_db=10 * np.log10((high_power + 1e-20) / (low_power + 1e-20)),
         level_dbfs=10 * np.log10((low_power + high_power) / FULL_SCALE**2 + 1e-20),
+        roughness=_roughness(low, high, inner, n_blocks),
+        outside_before=outside_before,
+        outside_after=outside_after,
+        inner_fit=_inner_fit(low, high, energy, inner),
         is_continued=is_continued,
     )
 
@@ -258,10 +314,28 @@ def _filled(tone: NDArray[np.complex128], inner: NDArray[np.bool_]) -> F64:
     return amplitude / (reference[:, None] + 1e-20)
 
 
+def _roughness(low: C128, high: C128, inner: NDArray[np.bool_], n_blocks: I64) -> F64:
+    """Spread of the pair's power over the blocks inside a run, edges left out, over its mean."""
+    column = np.arange(inner.shape[1])
+    edge = (column == _MARGIN) | (column == (_MARGIN + n_blocks - 1)[:, None])
+    inside = inner & (~edge | (n_blocks <= 3)[:, None])
+    n_inside = inside.sum(axis=1)
+    power = np.abs(low) ** 2 + np.abs(high) ** 2
+    mean = np.where(inside, power, 0).sum(axis=1) / n_inside
+    square = np.where(inside, (power - mean[:, None]) ** 2, 0).sum(axis=1) / n_inside
+    return np.sqrt(square) / (mean + 1e-20)
+
+
+def _inner_fit(low: C128, high: C128, energy: F64, inner: NDArray[np.bool_]) -> F64:
+    """Share of the energy that the pair explains block by block."""
+    power = (np.abs(low) ** 2 + np.abs(high) ** 2) * (2 / BLOCK)
+    return np.where(inner, power, 0).sum(axis=1) / (np.where(inner, energy, 0).sum(axis=1) + 1e-20)
+
+
 def _steady(
     tone: NDArray[np.complex128],
     whole: NDArray[np.bool_],
-    inner: NDArray[np.bool_],
+    steady: NDArray[np.bool_],
     n_whole: I64,
 ) -> tuple[F64, F64, F64]:
     """Fit one steady sinusoid to a run.
@@ -272,7 +346,7 @@ def _steady(
     turn : phase step per block against nominal, radian in (-pi, pi].
     jitter : root mean square departure of the single steps from it, radian.
     """
-    both = inner[:, 1:] & inner[:, :-1]
+    both = steady[:, 1:] & steady[:, :-1]
     step = np.where(both, tone[:, 1:] * tone[:, :-1].conj(), 0)
     turn = np.angle(step.sum(axis=1))
     weight = np.abs(step)

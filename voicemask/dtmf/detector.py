@@ -1,16 +1,17 @@
 """Decoding: which bursts are key presses by the letter of a profile.
 
 `Detector` is the strict one of the two decisions: what it reports is a digit. What may only be one
-is masked all the same (`voicemask.dtmf.tracker`).
+is masked all the same (`voicemask.mask.span_finder`).
 
-A burst is bridged over short interruptions, then accepted when it is long enough, near enough to
-its nominal frequencies, and pure enough for its length: a short burst must be nearly all tone, a
-long one may have speech or noise beside it.
+Bursts of one pair are bridged over short interruptions; what comes out is a press when it lasts
+long enough and its evidence suffices, by itself or beside that of its neighbours.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from math import inf, log2
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from voicemask.audio.resample import StreamResampler
 from voicemask.capture.digit import Digit
 from voicemask.dtmf.burst import SEGMENT, BurstFinder, Bursts
+from voicemask.dtmf.evidence import LONGEST_BLOCKS, evidence
 from voicemask.dtmf.goertzel import BLOCK, RATE_HZ
 from voicemask.dtmf.profile import Receiver, load_profile
 
@@ -57,17 +59,38 @@ class _Press:
     start: float
     end: float
     duration: float
-    is_sure: bool
+    evidence: float
     level_dbfs: float
     twist_db: float
 
+    def add(self, other: _Press, weight_duration: float) -> None:
+        """Go on with the next burst; the evidence is the better one's, for the whole length."""
+        longest = LONGEST_BLOCKS * BLOCK
+        whole = min(self.duration + other.duration, longest)
+        self.evidence = max(
+            part.evidence + weight_duration * log2(whole / min(max(part.duration, BLOCK), whole))
+            for part in (self, other)
+        )
+        self.end = other.end
+        self.duration += other.duration
+
 
 class Decoder:
-    """Turns bursts into tones, per stream."""
+    """Turns the bursts of several streams into tones.
 
-    def __init__(self, receiver: Receiver, channels: list[int] | None = None) -> None:
+    A press is reported when its evidence suffices by itself, or when it suffices near one that
+    does: keys are pressed in rows. Tones come in order within a stream, so a doubtful one holds
+    those after it back for `context_ms` at most.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._gap = receiver.max_gap_ms * RATE_HZ / 1000
+        self._context = receiver.context_ms * RATE_HZ / 1000
+        self._shortest = receiver.min_tone_ms * RATE_HZ / 1000
         self._open: dict[int, _Press] = {}
+        self._waiting: dict[int, deque[_Press]] = {}
+        self._sure_end: dict[int, float] = {}
 
     def push(self, bursts: Bursts, n_blocks: int) -> list[Tone]:
         """Take new bursts of all streams; `n_blocks` is how far the bank has read.
@@ -76,84 +99,91 @@ class Decoder:
         -------
         Tones at 8000 Hz that nothing later can change, ordered by stream, then start.
         """
-        done: list[Tone] = []
-        fits = bursts.take(self._is_near(bursts))
-        sure = self._is_sure(fits)
-        for i in range(len(fits)):
-            self._add(fits, i, bool(sure[i]), done)
-        horizon = (n_blocks - SEGMENT - 2) * BLOCK - self._gap_samples
-        for stream in [key for key, press in self._open.items() if press.end < horizon]:
-            self._close(stream, done)
-        done.sort(key=lambda tone: (tone.channel, tone.start))
-        return done
+        if len(bursts):
+            self._take(bursts)
+        if not self._open and not self._waiting:
+            return []
+        # a run may be reported as late as a whole segment after its start
+        horizon = (n_blocks - SEGMENT - 4) * BLOCK
+        for stream in [s for s, press in self._open.items() if press.end + self._gap < horizon]:
+            self._close(stream)
+        return self._resolve(horizon)
 
     def flush(self) -> list[Tone]:
-        """Give what is still open."""
-        done: list[Tone] = []
-        for stream in sorted(self._open):
-            self._close(stream, done)
-        return done
+        """End of the streams: give what is still open."""
+        for stream in list(self._open):
+            self._close(stream)
+        return self._resolve(inf)
 
-    @property
-    def _gap_samples(self) -> float:
-        return self._receiver.max_gap_ms * RATE_HZ / 1000
-
-    def _is_near(self, bursts: Bursts) -> NDArray[np.bool_]:
-        """Bursts whose tones are where a keypad's are."""
+    def _take(self, bursts: Bursts) -> None:
         r = self._receiver
-        return (
-            (np.abs(bursts.low_deviation) <= r.deviation_max_percent)
-            & (np.abs(bursts.high_deviation) <= r.deviation_max_percent)
-            & (bursts.twist_db <= r.twist_max_db)
-            & (bursts.twist_db >= r.twist_min_db)
-            & (bursts.level_dbfs >= r.level_min_dbfs)
+        value = evidence(bursts, r)
+        possible = np.flatnonzero(value > -inf)
+        columns = (
+            bursts.stream,
+            bursts.pair,
+            bursts.start,
+            bursts.end,
+            bursts.duration,
+            value,
+            bursts.level_dbfs,
+            bursts.twist_db,
         )
+        for stream, *values in zip(*(c[possible].tolist() for c in columns), strict=True):
+            press = _Press(*values)
+            before = self._open.get(stream)
+            if before is not None:
+                if before.pair == press.pair and press.start - before.end <= self._gap:
+                    before.add(press, r.weight_duration)
+                    continue
+                self._close(stream)
+            self._open[stream] = press
 
-    def _is_sure(self, bursts: Bursts) -> NDArray[np.bool_]:
-        """Bursts pure and steady enough for their length."""
-        r = self._receiver
-        n_blocks = bursts.duration / BLOCK
-        least_fit = np.interp(
-            n_blocks, (2.0, 3.0, 4.0, 6.0), (r.fit_20_ms, r.fit_30_ms, r.fit_40_ms, r.fit_60_ms)
-        )
-        steady = bursts.jitter <= r.jitter_max_rad + r.jitter_noise_rad * (1 - bursts.fit)
-        return (bursts.fit >= least_fit) & steady
-
-    def _add(self, bursts: Bursts, i: int, is_sure: bool, done: list[Tone]) -> None:
-        stream, pair = int(bursts.stream[i]), int(bursts.pair[i])
-        start, end = float(bursts.start[i]), float(bursts.end[i])
-        press = self._open.get(stream)
-        if press is not None and press.pair == pair and start - press.end <= self._gap_samples:
-            press.end = end
-            press.duration += float(bursts.duration[i])
-            press.is_sure |= is_sure
-            return
-        if press is not None:
-            self._close(stream, done)
-        self._open[stream] = _Press(
-            pair=pair,
-            start=start,
-            end=end,
-            duration=float(bursts.duration[i]),
-            is_sure=is_sure,
-            level_dbfs=float(bursts.level_dbfs[i]),
-            twist_db=float(bursts.twist_db[i]),
-        )
-
-    def _close(self, stream: int, done: list[Tone]) -> None:
+    def _close(self, stream: int) -> None:
         press = self._open.pop(stream)
-        if not press.is_sure or press.duration < self._receiver.min_tone_ms * RATE_HZ / 1000:
-            return
-        done.append(
-            Tone(
-                channel=stream,
-                start=max(0, round(press.start)),
-                end=round(press.end),
-                digit=Digit(press.pair),
-                level_dbfs=round(press.level_dbfs, 1),
-                twist_db=round(press.twist_db, 1),
-            )
-        )
+        if press.duration >= self._shortest and press.evidence >= self._receiver.evidence_near:
+            self._waiting.setdefault(stream, deque()).append(press)
+
+    def _resolve(self, horizon: float) -> list[Tone]:
+        tones: list[Tone] = []
+        for stream in sorted(self._waiting):
+            waiting = self._waiting[stream]
+            while waiting:
+                accepted = self._is_accepted(stream, waiting, horizon)
+                if accepted is None:
+                    break
+                press = waiting.popleft()
+                if accepted:
+                    tones.append(_tone(stream, press))
+            if not waiting:
+                del self._waiting[stream]
+        return tones
+
+    def _is_accepted(self, stream: int, waiting: deque[_Press], horizon: float) -> bool | None:
+        """Decide on the first press that waits; None where that needs the future."""
+        press, sure = waiting[0], self._receiver.evidence_sure
+        if press.evidence >= sure:
+            self._sure_end[stream] = press.end
+            return True
+        if press.start - self._sure_end.get(stream, -inf) <= self._context:
+            return True
+        latest = press.end + self._context
+        if any(other.evidence >= sure and other.start <= latest for other in waiting):
+            return True
+        opened = self._open.get(stream)
+        is_over = horizon > latest and (opened is None or opened.start > latest)
+        return False if is_over else None
+
+
+def _tone(stream: int, press: _Press) -> Tone:
+    return Tone(
+        channel=stream,
+        start=max(0, round(press.start)),
+        end=round(press.end),
+        digit=Digit(press.pair),
+        level_dbfs=round(press.level_dbfs, 1),
+        twist_db=round(press.twist_db, 1),
+    )
 
 
 class Detector:
