@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pystoi import stoi
 
+from benchmarks.accuracy.results import write_result
 from benchmarks.harm.loudness import loudness_lufs, rms_db
 from benchmarks.material import corpus
 from voicemask.capture.policy import Fill, Policy
@@ -127,22 +128,43 @@ def capture_harm(n_prompts: int) -> dict[str, NDArray[np.float64]]:
     return {name: np.array(values) for name, values in figures.items()}
 
 
+def _guard(with_speeds: bool) -> dict[str, float]:
+    """Print the table of `guard`; give name -> percent altered."""
+    print(f"{'guard':28s}{'hours':>8s}{'altered %':>11s}{'spans':>8s}{'per hour':>9s}")
+    rows = guard_table((corpus.LEVEL_DBFS, None), corpus.SPEEDS if with_speeds else ())
+    for row in rows:
+        print(row.line())
+    return {row.name: round(100 * row.n_altered / row.n_samples, 5) for row in rows}
+
+
+def _capture(n_prompts: int) -> dict[str, dict[str, float]]:
+    """Print the table of `capture`; give figure -> median and mean."""
+    print(f"{'capture, change of speech':28s}{'median':>8s}{'mean':>8s}{'5 %':>8s}{'95 %':>8s}")
+    found = capture_harm(n_prompts)
+    for name, values in found.items():
+        low, mid, high = np.quantile(values, (0.05, 0.5, 0.95))
+        print(f"{name:28s}{mid:8.3f}{values.mean():8.3f}{low:8.3f}{high:8.3f}  n={values.size}")
+    return {
+        name: {"median": round(float(np.median(v)), 3), "mean": round(float(v.mean()), 3)}
+        for name, v in found.items()
+    }
+
+
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policy", choices=("guard", "capture", "both"), default="both")
     parser.add_argument("--prompts", type=int, default=1000, help="prompts compared for capture")
     parser.add_argument("--speeds", action="store_true", help="guard at six speeds too")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/harm.json")
     options = parser.parse_args()
+    results: dict[str, object] = {}
     if options.policy != "capture":
-        print(f"{'guard':28s}{'hours':>8s}{'altered %':>11s}{'spans':>8s}{'per hour':>9s}")
-        for row in guard_table((corpus.LEVEL_DBFS, None), corpus.SPEEDS if options.speeds else ()):
-            print(row.line())
+        results["guard"] = _guard(options.speeds)
     if options.policy != "guard":
-        print(f"{'capture, change of speech':28s}{'median':>8s}{'mean':>8s}{'5 %':>8s}{'95 %':>8s}")
-        for name, values in capture_harm(options.prompts).items():
-            low, mid, high = np.quantile(values, (0.05, 0.5, 0.95))
-            print(f"{name:28s}{mid:8.3f}{values.mean():8.3f}{low:8.3f}{high:8.3f}  n={values.size}")
+        results["capture"] = _capture(options.prompts)
+    if options.save:
+        write_result("harm", results)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.accuracy.results import write_result
 from benchmarks.leak.conditions import CONDITIONS, GROUPS, PRESSES, Condition
 from benchmarks.leak.decoders import Decoded, multimon_decodes, spandsp_decodes
 from benchmarks.leak.maskers import MASKERS
@@ -76,6 +77,16 @@ def summary(results: dict[str, Result], group: str) -> str:
     return "\n".join(lines)
 
 
+def figures(result: Result) -> dict[str, object]:
+    """Give one masker's figures for benchmarks/results: percent, half the 95 % interval."""
+    groups = {
+        group: {a: [round(x, 2) for x in result.leak.accuracy(a, names)[:2]] for a in ATTACKS}
+        for group, names in GROUPS.items()
+    }
+    decoded = {"multimon": result.multimon.percent(), "spandsp": result.spandsp.percent()}
+    return {**groups, "decoded": {name: round(x, 3) for name, x in decoded.items()}}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--masker", action="append", default=[], help="regular expression; repeat")
@@ -84,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument("--by-condition", action="store_true")
     parser.add_argument("--plot", type=Path, help="write the plot of leaks by masker here")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/leak.json")
     parser.add_argument("--list", action="store_true", help="list maskers and conditions, and stop")
     return parser.parse_args()
 
@@ -107,6 +119,8 @@ def main() -> None:
         print(f"({time.perf_counter() - began:.0f} s)", flush=True)
     for group in SUMMARY_GROUPS:
         print(summary(results, group))
+    if options.save:
+        write_result("leak", {name: figures(result) for name, result in results.items()})
     if options.plot:
         plot_leak({name: result.leak for name, result in results.items()}, options.plot)
 
