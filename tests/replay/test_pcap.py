@@ -63,6 +63,7 @@ def stream(
     source: tuple[str, int],
     destination: tuple[str, int],
     ssrc: int,
+    *,
     begin_s: float = 0.0,
     payload_type: int = 0,
 ) -> list[Timed]:

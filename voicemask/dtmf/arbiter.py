@@ -4,8 +4,8 @@ A key may arrive as an in-band tone, as an RFC 4733 event and as a SIP INFO, of 
 missing, late, broken or sent twice. The arbiter takes sightings in stream time and gives one
 `KeyPress` for each press:
 
-- pieces on one carrier with a gap of 20 ms or less are one press (a 10 ms gap in a tone, segments
-  of a long event); real repeats are 40 ms apart (facts: ITU-T Q.24) and stay two;
+- pieces of a tone with a gap of 20 ms or less are one press, and so are segments of an event that
+  touch; real repeats are 40 ms apart (ITU-T Q.24) and stay two, though events may outlast theirs;
 - carriers of one key are joined one to one and in order, within the lags seen in gateways: an
   event starts up to 200 ms after its tone, an INFO comes up to 1.5 s after the key went down;
 - a piece of tone inside an event of the same key (or the reverse) belongs to it.
@@ -25,7 +25,7 @@ from typing import Final
 from voicemask.capture.digit import Digit
 
 BRIDGE_MS: Final = 20
-"""Longest gap inside one press: Q.24's interruption bridged is 10-20 ms, its pause 30-70 ms."""
+"""Longest gap in the tone of one press: Q.24 bridges 10-20 ms and asks pauses of 30-70 ms."""
 EVENT_LEAD_MS: Final = 60
 """An event may carry a timestamp this much before the tone is heard."""
 EVENT_LAG_MS: Final = 200
@@ -183,7 +183,8 @@ class Arbiter:
         part = press.parts.get(sighting.carrier)
         if part is None or sighting.carrier is Carrier.INFO:
             return False
-        return sighting.start - part[1] <= self._samples(BRIDGE_MS)
+        bridged = self._samples(BRIDGE_MS) if sighting.carrier is Carrier.TONE else 0
+        return sighting.start - part[1] <= bridged
 
     def _same_press(self, press: _Press, sighting: _Sighting) -> bool:
         """Whether the sighting is another carrier of the press."""
