@@ -61,7 +61,7 @@ _EVIDENCE_PURE: Final = 1.7  # alone, when its best frame is nothing but the two
 _FIT_PURE: Final = 0.95  # ... which this says
 _EVIDENCE_IN_PAIR: Final = 1.5
 _EVIDENCE_IN_FOUR: Final = 1.0
-_EVIDENCE_IN_COMPANY: Final = 0.35
+_EVIDENCE_IN_COMPANY: Final = 0.35  # a false one beside true ones does no harm
 _COMPANY_S: Final = 3.0
 _SAME_PRESS_S: Final = 0.025
 
