@@ -150,7 +150,7 @@ class Arbiter:
         settled = [p for p in self._open if p.end + self._samples(SETTLE_MS) <= now]
         if not settled:
             return []
-        settled.sort(key=lambda press: press.extent())
+        settled.sort(key=lambda press: (press.end, press.extent()))
         self._open = [press for press in self._open if press not in settled]
         self._told.extend(settled)
         return [

@@ -110,6 +110,16 @@ class Bursts:
         """Give some of the rows."""
         return Bursts(*(getattr(self, item.name)[which] for item in fields(self)))
 
+    def then(self, later: Bursts) -> Bursts:
+        """Give the rows of both, in order."""
+        both = Bursts(
+            *(
+                np.concatenate([getattr(self, item.name), getattr(later, item.name)])
+                for item in fields(self)
+            )
+        )
+        return both.take(np.lexsort((both.last_block, both.stream)))
+
 
 class BurstFinder:
     """Finds bursts in `n_streams` streams at 8000 Hz.

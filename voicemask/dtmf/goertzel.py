@@ -76,9 +76,7 @@ class GoertzelBank:
         self._history = history_blocks
         self._gate_fit = np.float32(receiver.gate_fit * BLOCK / 2)
         self._gate_twist = np.float32(10 ** (-receiver.gate_twist_db / 10))
-        self._floor = np.float32(
-            FULL_SCALE**2 * BLOCK / 2 * 10 ** (receiver.gate_level_dbfs / 10)
-        )
+        self._floor = np.float32(FULL_SCALE**2 * BLOCK / 2 * 10 ** (receiver.gate_level_dbfs / 10))
         self._wide = n_streams >= _WIDE
         self._rows = -(-n_streams // _TILE) * _TILE if self._wide else n_streams
         n_piece = 1 if self._wide else _PIECE

@@ -69,11 +69,14 @@ class Receiver:
     deviation_max_percent: float = quantity("%", 0.1, 10, "each tone off its frequency, at most")
     evidence_sure: float = quantity("1", -50, 50, "evidence that needs no other")
     evidence_near: float = quantity("1", -50, 50, "evidence that does near a sure one")
+    evidence_anchor: float = quantity("1", -50, 50, "evidence a sure one must have for that")
     context_ms: float = quantity("ms", 0, 10000, "how near that is")
     weight_bias: float = quantity("1", -100, 100, "evidence: constant")
     weight_duration: float = quantity("1", -100, 100, "evidence: per doubling of the length")
     weight_unexplained: float = quantity("1", -100, 100, "evidence: log10 of the share left over")
-    weight_unexplained_blocks: float = quantity("1", -100, 100, "evidence: the same, block by block")
+    weight_unexplained_blocks: float = quantity(
+        "1", -100, 100, "evidence: the same, block by block"
+    )
     weight_low_jitter: float = quantity("1", -100, 100, "evidence: per radian, low tone")
     weight_high_jitter: float = quantity("1", -100, 100, "evidence: per radian, high tone")
     weight_roughness: float = quantity("1", -100, 100, "evidence: spread of the power")
