@@ -386,8 +386,8 @@ def replay(
             out,
             policy or Policy(_default("policy", "guard")),
             fill or _default("fill", Fill.NOISE),
-            Side(customer.value) if customer else None,
-            progress,
+            customer=Side(customer.value) if customer else None,
+            on_progress=progress,
         )
     rows = [
         [

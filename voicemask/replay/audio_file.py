@@ -125,12 +125,20 @@ class WavReader:
         octets = raw.view(np.uint8).reshape(-1).data
         done = 0
         while done < len(octets):
-            n_read = self._file.readinto(octets[done:])  # type: ignore[attr-defined]
-            if not n_read:
-                raise AudioFileError(
-                    str(self.path), "became shorter while it was read", "wait until it is finished"
-                )
-            done += n_read
+            done += self._read_into(octets[done:])
+
+    def _read_into(self, octets: memoryview) -> int:
+        try:
+            n_read: int = self._file.readinto(octets)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise AudioFileError(
+                str(self.path), f"cannot be read: {error.strerror}", "check its disk"
+            ) from error
+        if not n_read:
+            raise AudioFileError(
+                str(self.path), "became shorter while it was read", "wait until it is finished"
+            )
+        return n_read
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[AudioWriter]:

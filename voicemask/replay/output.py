@@ -39,7 +39,8 @@ def whole_file(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _explained(target, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _sync(path: Path) -> None:
