@@ -1,0 +1,355 @@
+"""One call: what leaves for what came, by policy, codec and kind of packet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from voicemask.audio.codecs import make_codec
+from voicemask.call import CUSTOMER, Arrival, Call, LegPlan, Output, Verdict
+from voicemask.capture.digit import KEYS, Digit
+from voicemask.capture.policy import Fill, Policy
+from voicemask.dtmf.arbiter import Carrier
+from voicemask.mask.span import Reason
+from voicemask.rtp.event import EventReport, event_code, serialize_event
+from voicemask.rtp.packet import RtpPacket
+from voicemask.rtp.sdp import PayloadType
+
+PCMU = PayloadType(0, "PCMU", 8000)
+PCMA = PayloadType(8, "PCMA", 8000)
+G722 = PayloadType(9, "G722", 8000)
+GSM = PayloadType(3, "GSM", 8000)
+OPUS = PayloadType(111, "OPUS", 48000, 2)
+CN = PayloadType(13, "CN", 8000)
+EVENT = PayloadType(101, "telephone-event", 8000)
+ALL = {kind.number: kind for kind in (PCMU, PCMA, G722, GSM, OPUS, CN, EVENT)}
+LOW = (697, 770, 852, 941)
+HIGH = (1209, 1336, 1477, 1633)
+FRAME_NS = 20_000_000
+
+
+def tone(key: str, n_samples: int, rate_hz: int = 8000) -> NDArray[np.float32]:
+    index, t = KEYS.index(key), np.arange(n_samples) / rate_hz
+    pair = np.sin(2 * np.pi * LOW[index // 4] * t) + np.sin(2 * np.pi * HIGH[index % 4] * t)
+    return (0.2 * pair).astype(np.float32)
+
+
+def room(n_samples: int, seed: int = 1) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 0.003, n_samples).astype(np.float32)
+
+
+def keyed(keys: str, rate_hz: int = 8000) -> NDArray[np.float32]:
+    parts = [room(rate_hz)]
+    for number, key in enumerate(keys):
+        parts += [tone(key, rate_hz // 10, rate_hz), room(rate_hz // 5, number)]
+    return np.concatenate([*parts, room(rate_hz, 99)])
+
+
+def packets(audio: NDArray[np.float32], kind: PayloadType = PCMU) -> list[RtpPacket]:
+    codec = make_codec(kind)
+    n = codec.rate_hz // 50
+    return [
+        RtpPacket(
+            kind.number, k, k * codec.clock_hz // 50, 7, codec.encode(audio[k * n : (k + 1) * n])
+        )
+        for k in range(len(audio) // n)
+    ]
+
+
+def with_event(
+    sent: list[RtpPacket], key: str, first: int, n_frames: int, n_lost_ends: int = 0
+) -> list[RtpPacket]:
+    start, code = sent[first].timestamp, event_code(Digit.of(key))
+    events = []
+    for k in range(n_frames - n_lost_ends):
+        report = EventReport(code, k >= n_frames - 3, 10, 160 * min(k + 1, n_frames - 2))
+        packet = RtpPacket(
+            101, sent[first + k].sequence, start, 7, serialize_event([report]), k == 0
+        )
+        events.append(packet)
+    return sent[:first] + events + sent[first + n_frames :]
+
+
+def run(
+    sent: Iterable[RtpPacket],
+    policy: Policy = Policy.GUARD,
+    *,
+    rate_hz: int = 8000,
+    masked: bool = True,
+    fill: Fill = Fill.NOISE,
+    types: dict[int, PayloadType] = ALL,
+    infos: Sequence[tuple[int, str]] = (),
+) -> Output:
+    call = Call([LegPlan(CUSTOMER, types, masked)], policy, fill, rate_hz, hold_ms=1500)
+    out = Output()
+    left = list(infos)
+    for index, packet in enumerate(sent):
+        at_ns = packet.sequence * FRAME_NS
+        while left and left[0][0] * 1_000_000 <= at_ns:
+            at_ms, key = left.pop(0)
+            call.info(CUSTOMER, at_ms * 1_000_000, Digit.of(key), 100)
+        out.extend(call.push([Arrival(CUSTOMER, index, at_ns, packet.serialize())]))
+    out.extend(call.flush())
+    return out
+
+
+def recorded(out: Output) -> NDArray[np.int16]:
+    return np.concatenate([chunk.samples for chunk in out.audio])
+
+
+def rms(audio: NDArray[np.int16]) -> float:
+    return float(np.sqrt(np.mean(audio.astype(float) ** 2)))
+
+
+@pytest.mark.parametrize("kind", [PCMU, PCMA, G722, OPUS, GSM], ids=lambda kind: kind.encoding)
+def test_guard_fills_tones_and_passes_the_rest(kind: PayloadType) -> None:
+    rate_hz = make_codec(kind).rate_hz
+    sent = packets(keyed("12", rate_hz), kind)
+    out = run(sent, rate_hz=rate_hz)
+    verdicts = Counter(item.verdict for item in out.sent)
+    assert verdicts[Verdict.PATCHED] >= 10
+    assert verdicts[Verdict.PASSED] >= 70
+    assert set(verdicts) == {Verdict.PATCHED, Verdict.PASSED}
+    audio = recorded(out)
+    assert rms(audio[rate_hz : rate_hz * 11 // 10]) < 1000
+    assert len(audio) == len(sent) * rate_hz // 50
+
+
+def test_packets_out_keep_their_place_and_passed_ones_their_bytes() -> None:
+    sent = packets(keyed("12"))
+    out = run(sent)
+    assert [item.index for item in out.sent] == list(range(len(sent)))
+    for item in out.sent:
+        assert item.data is not None
+        before, after = sent[item.index], RtpPacket.parse(item.data)
+        assert (after.sequence, after.timestamp, after.ssrc) == (
+            before.sequence,
+            before.timestamp,
+            before.ssrc,
+        )
+        if item.verdict is Verdict.PASSED:
+            assert item.data == before.serialize()
+
+
+def test_a_partly_filled_packet_keeps_the_bytes_outside_the_span() -> None:
+    sent = packets(keyed("1")[37:])
+    out = run(sent)
+    (span,) = out.spans
+    assert span.start % 160 or span.end % 160
+    for item in out.sent:
+        before = np.frombuffer(sent[item.index].payload, np.uint8)
+        after = np.frombuffer(RtpPacket.parse(item.data or b"").payload, np.uint8)
+        position = np.arange(160) + 160 * item.index
+        outside = (position < span.start) | (position >= span.end)
+        assert np.array_equal(before[outside], after[outside])
+
+
+def test_mu_law_negative_zero_keeps_its_byte_in_a_patched_packet() -> None:
+    sent = packets(keyed("1")[37:])
+    sent = [
+        packet.with_payload(b"\x7f" * 20 + packet.payload[20:]) if 40 < k < 65 else packet
+        for k, packet in enumerate(sent)
+    ]
+    out = run(sent)
+    (span,) = out.spans
+    first = next(item for item in out.sent if item.verdict is Verdict.PATCHED)
+    assert first.data is not None
+    kept = RtpPacket.parse(first.data).payload[: span.start - 160 * first.index]
+    assert kept == sent[first.index].payload[: len(kept)]
+
+
+def test_recorded_samples_outside_spans_are_the_decoded_ones() -> None:
+    sent = packets(keyed("1"))
+    out = run(sent)
+    codec = make_codec(PCMU)
+    decoded = np.concatenate([codec.decode(packet.payload) for packet in sent]) * 32768
+    outside = np.ones(len(decoded), bool)
+    for span in out.spans:
+        outside[span.start : span.end] = False
+    assert np.array_equal(recorded(out)[outside], decoded.astype(np.int16)[outside])
+
+
+@pytest.mark.parametrize("policy", [Policy.GUARD, Policy.CAPTURE, Policy.MUTE])
+def test_no_event_packet_passes_a_masking_policy(policy: Policy) -> None:
+    sent = with_event(packets(room(32000)), "7", 60, 10)
+    out = run(sent, policy)
+    leaving = [RtpPacket.parse(item.data) for item in out.sent if item.data]
+    assert {packet.payload_type for packet in leaving} == {0}
+    assert len(leaving) == len(sent)
+
+
+def test_fill_in_place_of_an_event_keeps_sequence_timestamp_and_ssrc() -> None:
+    sent = with_event(packets(room(32000)), "7", 60, 10)
+    out = run(sent)
+    filled = [item for item in out.sent if item.verdict is Verdict.FILLED]
+    assert len(filled) == 10
+    for item in filled:
+        after, before = RtpPacket.parse(item.data or b""), sent[item.index]
+        assert (after.sequence, after.timestamp) == (before.sequence, before.timestamp)
+        assert len(after.payload) == 160
+        assert not after.marker
+
+
+def test_an_event_is_one_press_and_a_span_with_its_guards() -> None:
+    out = run(with_event(packets(room(32000)), "7", 60, 10))
+    (press,) = out.presses
+    assert press.carriers == {Carrier.EVENT}
+    assert (press.start, press.end) == (9600, 9600 + 8 * 160)
+    starts = min(span.start for span in out.spans if span.reason is Reason.EVENT)
+    ends = max(span.end for span in out.spans if span.reason is Reason.EVENT)
+    assert starts <= 9600 - 480
+    assert ends >= 9600 + 8 * 160 + 480
+
+
+def test_audio_sent_before_an_event_was_known_is_filled() -> None:
+    audio = room(32000)
+    audio[9600 - 120 : 9600] = tone("7", 120)
+    out = run(with_event(packets(audio), "7", 60, 10))
+    assert rms(recorded(out)[9600 - 120 : 9600]) < 500
+
+
+def test_audio_after_an_event_whose_end_was_lost_is_filled() -> None:
+    audio = room(32000)
+    audio[70 * 160 : 71 * 160] = tone("7", 160)
+    out = run(with_event(packets(audio), "7", 60, 10, n_lost_ends=3))
+    assert rms(recorded(out)[70 * 160 : 71 * 160]) < 500
+
+
+def test_events_beside_running_audio_are_dropped() -> None:
+    sent = packets(room(32000))
+    extra = with_event(packets(room(32000)), "7", 60, 10)[60:70]
+    mixed = sent[:60]
+    for audio, event in zip(sent[60:70], extra, strict=True):
+        mixed += [audio, event]
+    mixed += sent[70:]
+    mixed = [RtpPacket(p.payload_type, k, p.timestamp, 7, p.payload) for k, p in enumerate(mixed)]
+    out = run(mixed)
+    dropped = [item.index for item in out.sent if item.verdict is Verdict.DROPPED]
+    assert dropped == [61 + 2 * k for k in range(10)]
+
+
+def test_open_passes_events_and_all_bytes() -> None:
+    sent = with_event(packets(keyed("12")), "7", 90, 10)
+    out = run(sent, Policy.OPEN)
+    assert [item.data for item in out.sent] == [packet.serialize() for packet in sent]
+    assert out.spans == []
+    assert len(out.presses) == 3
+
+
+def test_a_direction_that_is_not_masked_is_never_touched() -> None:
+    sent = with_event(packets(keyed("12")), "7", 90, 10)
+    out = run(sent, Policy.MUTE, masked=False)
+    assert {item.verdict for item in out.sent} == {Verdict.PASSED}
+    assert rms(recorded(out)[8000:8800]) > 3000
+
+
+@pytest.mark.parametrize("policy", [Policy.CAPTURE, Policy.MUTE])
+def test_nothing_passes_with_its_bytes_where_policy_masks_all(policy: Policy) -> None:
+    sent = packets(keyed("12"))
+    out = run(sent, policy)
+    before = b"".join(packet.payload for packet in sent)
+    after = b"".join(RtpPacket.parse(item.data or b"").payload for item in out.sent)
+    same = np.frombuffer(before, np.uint8) == np.frombuffer(after, np.uint8)
+    assert same.mean() < 0.2
+    assert rms(recorded(out)[8000:8800]) < 1000
+
+
+def test_an_unknown_payload_type_never_passes() -> None:
+    sent = packets(keyed("12"))
+    sent[50] = RtpPacket(77, 50, sent[50].timestamp, 7, sent[50].payload)
+    out = run(sent)
+    assert out.sent[50].verdict is Verdict.FILLED
+    assert Reason.UNDECODABLE in {span.reason for span in out.spans}
+    assert rms(recorded(out)[8000:8160]) < 500
+
+
+def test_a_codec_we_do_not_have_leaves_nothing_but_fill() -> None:
+    types = {18: PayloadType(18, "G729", 8000)}
+    sent = [RtpPacket(18, k, 160 * k, 7, bytes(20)) for k in range(100)]
+    out = run(sent, types=types)
+    assert {item.verdict for item in out.sent} == {Verdict.DROPPED}
+    assert len(recorded(out)) == 100 * 160
+
+
+def test_srtp_never_passes() -> None:
+    call = Call([LegPlan(CUSTOMER, ALL, encrypted=True)])
+    arrivals = [Arrival(0, k, 0, p.serialize()) for k, p in enumerate(packets(room(16000)))]
+    out = call.push(arrivals)
+    out.extend(call.flush())
+    assert {item.verdict for item in out.sent} == {Verdict.DROPPED}
+
+
+def test_a_datagram_that_is_not_rtp_is_dropped() -> None:
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    (sent,) = call.push([Arrival(CUSTOMER, 5, 0, b"not rtp")]).sent
+    assert (sent.index, sent.verdict, sent.data) == (5, Verdict.DROPPED, None)
+
+
+def test_comfort_noise_packets_pass() -> None:
+    sent = packets(room(32000))
+    sent[100:120] = [RtpPacket(13, 100, 16000, 7, b"\x40")]
+    sent[101:] = [
+        RtpPacket(0, k + 101, p.timestamp, 7, p.payload) for k, p in enumerate(sent[101:])
+    ]
+    out = run(sent)
+    assert {item.verdict for item in out.sent} == {Verdict.PASSED}
+
+
+def test_an_info_is_a_press_and_fills_before_it() -> None:
+    out = run(packets(room(32000)), infos=[(2000, "5")])
+    (press,) = out.presses
+    assert press.carriers == {Carrier.INFO}
+    span = next(span for span in out.spans if span.reason is Reason.INFO)
+    assert span.start <= 16000 - 3200 < 16000 <= span.end
+
+
+def test_an_info_joins_its_tone() -> None:
+    out = run(packets(keyed("5")), infos=[(1900, "5")])
+    (press,) = out.presses
+    assert press.carriers == {Carrier.TONE, Carrier.INFO}
+
+
+def test_lost_packets_leave_silence_of_their_length() -> None:
+    sent = packets(room(32000))
+    out = run(sent[:50] + sent[53:])
+    assert len(recorded(out)) == 32000
+    assert len(out.sent) == 197
+
+
+def test_a_new_ssrc_goes_on_after_the_old() -> None:
+    first = packets(keyed("1"))
+    n = len(first)
+    second = [
+        RtpPacket(0, n + k, 987654 + 160 * k, 8, p.payload)
+        for k, p in enumerate(packets(keyed("2")))
+    ]
+    out = run(first + second)
+    assert len(recorded(out)) == 2 * n * 160
+    assert [press.start > n * 160 for press in out.presses] == [False, True]
+
+
+def test_a_change_of_codec_begins_a_new_section() -> None:
+    first = packets(keyed("1"))
+    n = len(first)
+    second = [
+        RtpPacket(9, n + k, (n + k) * 160, 7, p.payload)
+        for k, p in enumerate(packets(keyed("2", 16000), G722))
+    ]
+    out = run(first + second)
+    assert {chunk.rate_hz for chunk in out.audio} == {8000, 16000}
+    assert len(out.presses) == 2
+    assert out.presses[1].start == pytest.approx(n * 160 + 8000, abs=200)
+    assert sum(item.verdict is Verdict.PATCHED for item in out.sent) >= 10
+
+
+def test_what_is_held_does_not_grow_with_the_call() -> None:
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    n_out = 0
+    for k in range(1000):
+        data = RtpPacket(0, k, 160 * k, 7, b"\xff" * 160).serialize()
+        n_out += len(call.push([Arrival(CUSTOMER, k, k * FRAME_NS, data)]).sent)
+        assert k - n_out < 50 * 5
