@@ -30,6 +30,8 @@ from benchmarks.leak.press import (
 LOW_HZ: Final = (697.0, 770.0, 852.0, 941.0)
 HIGH_HZ: Final = (1209.0, 1336.0, 1477.0, 1633.0)
 LEAD_MS: Final = 1000.0
+EVENT_LATE_MS: Final = 60.0
+"""A gateway's event carries the time at which its own receiver was sure, 20-60 ms after onset."""
 PRESSES: Final = 104
 """Presses of a condition of weight 1; the whole table then has more than 8,000."""
 
@@ -102,7 +104,7 @@ def _table() -> list[Condition]:
     ]
     rows += [Condition(name, "damage", damage=name) for name in DAMAGE]
     rows += [
-        Condition(f"clamped {c} ms", "clamped", (60, 160), (60, 200), clamp_ms=c, weight=2)
+        Condition(f"clamped {c} ms", "clamped", (80, 160), (60, 200), clamp_ms=c, weight=2)
         for c in (5, 10, 15, 20)
     ]
     rows += [
@@ -155,9 +157,17 @@ def make_call(condition: Condition, n_presses: int = PRESSES, seed: int = 1) -> 
     audio = np.clip(audio, -1, 1).astype(np.float32)
     if condition.damage:
         audio = DAMAGE[condition.damage](audio)
-    event_start = start + samples(condition.clamp_ms) if condition.clamp_ms else start[:0]
+    told = _told(condition, start, rng)
     event_end = end if condition.clamp_ms else end[:0]
-    return LeakCall(condition.name, to_pcm16(audio), keys, start, end, event_start, event_end)
+    return LeakCall(condition.name, to_pcm16(audio), keys, start, end, told, event_end)
+
+
+def _told(c: Condition, start: Int64, rng: np.random.Generator) -> Int64:
+    """Where the events say the presses began: after the tone was cut, at most 60 ms late."""
+    if not c.clamp_ms:
+        return start[:0]
+    late = rng.uniform(c.clamp_ms, EVENT_LATE_MS, start.size) * RATE_HZ / 1000
+    return start + np.rint(late).astype(np.int64)
 
 
 def _schedule(c: Condition, n: int, rng: np.random.Generator) -> tuple[Int64, Int64]:

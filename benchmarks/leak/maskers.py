@@ -11,6 +11,7 @@ from benchmarks.leak.conditions import HIGH_HZ, LOW_HZ
 from benchmarks.leak.press import RATE_HZ, Float32, LeakCall, samples
 from benchmarks.leak.table import CallMasker
 from benchmarks.peers import spandsp
+from voicemask.call.leg import EVENT_GUARD_MS
 from voicemask.capture.policy import Fill, Policy
 from voicemask.mask.apply import Masked, Masker
 from voicemask.mask.span import Reason
@@ -72,14 +73,16 @@ def ours(policy: Policy, fill: Fill = Fill.NOISE, with_events: bool = False) -> 
     Parameters
     ----------
     policy, fill : as for `Masker`.
-    with_events : tell it the presses' RFC 4733 events as well, as replay and live calls do.
+    with_events : tell it the presses' RFC 4733 events as well, with the guard on both sides that
+        calls put around them (`voicemask.call.leg`).
     """
 
     def mask(call: LeakCall) -> Float32:
         masker = Masker(1, RATE_HZ, policy, fill)
+        guard = samples(EVENT_GUARD_MS)
         if with_events:
             for start, end in zip(call.event_start, call.event_end, strict=True):
-                masker.mark(0, int(start), int(end), Reason.EVENT)
+                masker.mark(0, int(start) - guard, int(end) + guard, Reason.EVENT)
         return masked_audio(masker, call.audio)
 
     return mask

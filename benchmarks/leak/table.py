@@ -136,5 +136,5 @@ def leak_table(
         ``print(leak.text())`` for the groups, ``print(leak.by_condition())`` for each condition.
     """
     return leak_calls(
-        lambda call: masker(call.audio), make_calls(presses_per_condition, conditions)
+        lambda call: masker(call.audio), make_calls(presses_per_condition, conditions, seed)
     )
