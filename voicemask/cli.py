@@ -427,6 +427,20 @@ def profiles(
     return 0
 
 
+@app.command(hidden=True)
+@_edge
+def demo(
+    samples: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the sample calls.")],
+    headless: Annotated[  # noqa: ARG001, the panel to come opens a browser without it
+        bool, typer.Option("--headless", help="Open no window.")
+    ] = False,
+) -> int:
+    """Take the sample calls through every command and check what comes out."""
+    from voicemask.replay.demo import run_demo
+
+    return 1 if run_demo(samples, lambda line: print(line, flush=True)) else 0
+
+
 def _stop(_signal_number: int, _frame: object) -> None:
     """End by an exception, so that unfinished output is removed on the way out."""
     raise SystemExit(_TERMINATED)

@@ -22,8 +22,8 @@ from voicemask.replay.output import whole_file
 from voicemask.replay.report import FileReport
 from voicemask.replay.samples import Raw, SampleFormat
 
-BLOCK_SAMPLES: Final = 1 << 20
-"""Samples of all channels in one block: 4 MB as float32."""
+BLOCK_SAMPLES: Final = 1 << 21
+"""Samples of all channels in one block, 8 MB as float32: larger ones save little more time."""
 
 Progress = Callable[[float], object]
 """Told after every block which share of the file is done, 0 to 1."""
