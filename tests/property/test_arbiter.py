@@ -50,7 +50,9 @@ def test_presses_do_not_depend_on_batching(sightings: list[Sighting], step: int,
             give(stepped, waiting.pop(0))
         presses += stepped.advance(now - lag)
     presses += stepped.flush()
-    assert presses == expected
+    # Two keys told for the very same samples have no order.
+    assert sorted(presses, key=_place) == sorted(expected, key=_place)
+    assert [press.end for press in presses] == [press.end for press in expected]
 
 
 @given(st.integers(1, 8), st.integers(0, 150), st.booleans(), st.booleans(), st.integers(0, 900))
@@ -66,3 +68,7 @@ def test_a_key_repeated_is_as_many_presses_on_any_carriers(
         if has_info:
             give(arbiter, (Carrier.INFO, start + info_ms * 8, 1, 5))
     assert len(arbiter.flush()) == n
+
+
+def _place(press: KeyPress) -> tuple[int, int, int]:
+    return press.start, press.end, hash(press.digit)

@@ -84,7 +84,7 @@ def run(
     types: dict[int, PayloadType] = ALL,
     infos: Sequence[tuple[int, str]] = (),
 ) -> Output:
-    call = Call([LegPlan(CUSTOMER, types, masked)], policy, fill, rate_hz, hold_ms=1500)
+    call = Call([LegPlan(CUSTOMER, types, masked)], policy, fill, rate_hz=rate_hz, hold_ms=1500)
     out = Output()
     left = list(infos)
     for index, packet in enumerate(sent):
@@ -260,11 +260,13 @@ def test_nothing_passes_with_its_bytes_where_policy_masks_all(policy: Policy) ->
 
 def test_an_unknown_payload_type_never_passes() -> None:
     sent = packets(keyed("12"))
-    sent[50] = RtpPacket(77, 50, sent[50].timestamp, 7, sent[50].payload)
+    loud = make_codec(PCMU).encode(tone("1", 160))
+    sent[20] = RtpPacket(77, 20, sent[20].timestamp, 7, loud)
     out = run(sent)
-    assert out.sent[50].verdict is Verdict.FILLED
+    assert out.sent[20].verdict is Verdict.FILLED
     assert Reason.UNDECODABLE in {span.reason for span in out.spans}
-    assert rms(recorded(out)[8000:8160]) < 500
+    assert RtpPacket.parse(out.sent[20].data or b"").payload != loud
+    assert rms(recorded(out)[3200:3360]) < 500
 
 
 def test_a_codec_we_do_not_have_leaves_nothing_but_fill() -> None:
@@ -330,6 +332,18 @@ def test_a_new_ssrc_goes_on_after_the_old() -> None:
     out = run(first + second)
     assert len(recorded(out)) == 2 * n * 160
     assert [press.start > n * 160 for press in out.presses] == [False, True]
+
+
+def test_events_with_an_ssrc_of_their_own_are_one_press() -> None:
+    sent = with_event(packets(room(32000)), "7", 60, 10)
+    sent = [
+        RtpPacket(p.payload_type, p.sequence, p.timestamp, 9, p.payload) if p.payload_type else p
+        for p in sent
+    ]
+    out = run(sent)
+    assert len(out.presses) == 1
+    assert len(recorded(out)) == 32000
+    assert {RtpPacket.parse(item.data).payload_type for item in out.sent if item.data} == {0}
 
 
 def test_a_change_of_codec_begins_a_new_section() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from voicemask.call.leg import Leg
-from voicemask.call.values import Arrival, LegPlan, Output
+from voicemask.call.values import Arrival, LegPlan, Means, Output
 from voicemask.capture.digit import Digit
 from voicemask.capture.policy import Fill, Policy
 
 DEFAULT_HOLD_MS: Final = 500
 """An event reaches this far back, less its guard: to the onset that was sent before it."""
+DEFAULT_BLOCK_MS: Final = 500
+"""How much audio the masker is fed at a time; more is faster and lets go later."""
 
 
 class Call:
@@ -24,6 +26,7 @@ class Call:
     fill : what masked audio is replaced with.
     rate_hz : rate in which spans and presses are told.
     hold_ms : how far masking stays behind the newest packet of its direction.
+    block_ms : masking goes on in steps of this much audio.
 
     Notes
     -----
@@ -36,10 +39,13 @@ class Call:
         legs: Sequence[LegPlan],
         policy: Policy = Policy.GUARD,
         fill: Fill = Fill.NOISE,
+        *,
         rate_hz: int = 8000,
         hold_ms: int = DEFAULT_HOLD_MS,
+        block_ms: int = DEFAULT_BLOCK_MS,
     ) -> None:
-        self._legs = {plan.channel: Leg(plan, policy, fill, rate_hz, hold_ms) for plan in legs}
+        means = Means(policy, fill, rate_hz, hold_ms, block_ms)
+        self._legs = {plan.channel: Leg(plan, means) for plan in legs}
 
     def push(self, arrivals: Iterable[Arrival]) -> Output:
         """Take datagrams in the order they arrived; give what is ready to leave."""

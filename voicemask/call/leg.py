@@ -8,13 +8,14 @@ and fill in the leg's own codec takes their place.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from voicemask.audio.codecs import Codec, make_codec
 from voicemask.call.section import Held, Section
-from voicemask.call.values import Arrival, LegPlan, Output, Sent, Verdict
+from voicemask.call.values import Arrival, LegPlan, Means, Output, Sent, Verdict
 from voicemask.capture.digit import Digit
-from voicemask.capture.policy import Fill, Policy
+from voicemask.capture.policy import Policy
 from voicemask.dtmf.arbiter import Arbiter
 from voicemask.dtmf.detector import Tone
 from voicemask.errors import CodecError, PacketError
@@ -41,7 +42,19 @@ _SETTLED_MS: Final = 1000
 _FALLBACK: Final = PayloadType(0, "PCMU", 8000)
 _COMFORT_NOISE: Final = "CN"
 
+_N_STREAMS: Final = 8
+_N_CODECS: Final = 16
+"""Streams and decoders remembered at one time; a call has one or two."""
+
 _Tag = tuple[int, int, bytes]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """State of one SSRC: where its timestamps lie, and its events."""
+
+    timeline: Timeline
+    tracker: EventTracker
 
 
 class Leg:
@@ -50,32 +63,24 @@ class Leg:
     Parameters
     ----------
     plan : who speaks, what the payload types mean, whether it is masked.
-    policy, fill : as for the whole call.
-    rate_hz : rate in which the call tells spans and presses.
-    hold_ms : how far masking stays behind the newest packet.
+    means : how the call is masked.
     """
 
-    def __init__(
-        self, plan: LegPlan, policy: Policy, fill: Fill, rate_hz: int, hold_ms: int
-    ) -> None:
+    def __init__(self, plan: LegPlan, means: Means) -> None:
         self._plan = plan
-        self._policy = policy
-        self._fill = fill
-        self._rate_hz = rate_hz
-        self._hold_ms = hold_ms
-        self._passes_all = policy is Policy.OPEN or not plan.masked
+        self._means = means
+        self._passes_all = means.policy is Policy.OPEN or not plan.masked
         self._reorder: ReorderBuffer[_Tag] = ReorderBuffer()
-        self._run = 0
-        self._codecs: dict[int, Codec | None] = {}
+        self._run: tuple[int, int] | None = None
+        self._streams: dict[int, _Stream] = {}
+        self._codecs: dict[tuple[int, int], Codec | None] = {}
         self._codec: Codec | None = None
         self._payload_type = 0
         self._packet_s = plan.ptime_ms / 1000
         self._section: Section | None = None
-        self._timeline = Timeline(_FALLBACK.clock_hz, _FALLBACK.clock_hz)
-        self._tracker = EventTracker(_FALLBACK.clock_hz)
         self._marked = 0
         self._ended = 0  # where the last section ended, in samples of the call
-        self._arbiter = Arbiter(plan.channel, rate_hz)
+        self._arbiter = Arbiter(plan.channel, means.rate_hz)
 
     def push(self, arrival: Arrival) -> Output:
         """Take one datagram."""
@@ -92,7 +97,7 @@ class Leg:
 
     def info(self, at_ns: int, digit: Digit, duration_ms: int) -> None:
         """Take a SIP INFO digit that came at `at_ns`."""
-        self._arbiter.info(at_ns * self._rate_hz // 1_000_000_000, digit)
+        self._arbiter.info(at_ns * self._means.rate_hz // 1_000_000_000, digit)
         if self._section is not None:
             rate_hz = self._section.rate_hz
             at = at_ns * rate_hz // 1_000_000_000
@@ -120,11 +125,7 @@ class Leg:
         return Sent(self._plan.channel, index, Verdict.DROPPED, None)
 
     def _take(self, item: Ordered[_Tag], out: Output) -> None:
-        if item.run != self._run:
-            self._run = item.run
-            self._end_events()
-            self._timeline.restart()
-            self._codecs.clear()
+        self._follow_run(item)
         payload_type = self._plan.payload_types.get(item.packet.payload_type)
         if payload_type is not None and payload_type.is_event:
             self._take_event(item, payload_type, out)
@@ -133,10 +134,18 @@ class Leg:
         else:
             self._take_audio(item, payload_type, out)
 
+    def _follow_run(self, item: Ordered[_Tag]) -> None:
+        """Begin a stream anew when its sequence restarted; another SSRC has its own."""
+        ssrc = item.packet.ssrc
+        if self._run is not None and self._run[0] != item.run and self._run[1] == ssrc:
+            self._drop_stream(ssrc)
+            self._codecs = {key: codec for key, codec in self._codecs.items() if key[0] != ssrc}
+        self._run = (item.run, ssrc)
+
     def _take_audio(
         self, item: Ordered[_Tag], payload_type: PayloadType | None, out: Output
     ) -> None:
-        codec = self._codec_of(payload_type) if payload_type is not None else None
+        codec = self._codec_of(payload_type, item.packet.ssrc) if payload_type else None
         if codec is None:
             self._take_undecodable(item, out)
             return
@@ -174,7 +183,7 @@ class Leg:
         if start is None:
             out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
             return
-        examined = self._policy is not Policy.MUTE
+        examined = self._means.policy is not Policy.MUTE
         # No samples of its own, so no patch meets it: it leaves with the audio before it.
         section.hold(self._held(item, start, start, examined=examined))
 
@@ -185,7 +194,8 @@ class Leg:
         except PacketError:
             self._take_undecodable(item, out)
             return
-        ticks, start = self._event_start(item, section)
+        stream = self._stream(item.packet.ssrc)
+        ticks, start = self._event_start(item, section, stream)
         longest = max(report.duration for report in reports)
         end = start + longest * section.rate_hz // payload_type.clock_hz
         drift = _EVENT_DRIFT_MS * section.rate_hz // 1000
@@ -194,17 +204,19 @@ class Leg:
             start, end = section.end - (end - start), section.end
         self._mark_event(section, start, end, EVENT_GUARD_MS)
         for report in reports:
-            self._told(self._tracker.push(ticks, report))
+            self._told(stream, stream.tracker.push(ticks, report))
         n_samples = round(self._packet_s * section.rate_hz)
         slot = max(start, end - n_samples)
         section.hold(self._held(item, slot, slot + n_samples, examined=False))
 
-    def _event_start(self, item: Ordered[_Tag], section: Section) -> tuple[int, int]:
-        timestamp = item.packet.timestamp
-        if not self._timeline.pinned:
-            self._timeline.pin(timestamp, max(self._arrival(item, section), section.end))
-        ticks = self._timeline.ticks(timestamp)
-        return ticks, self._timeline.position(ticks)
+    def _event_start(
+        self, item: Ordered[_Tag], section: Section, stream: _Stream
+    ) -> tuple[int, int]:
+        timestamp, timeline = item.packet.timestamp, stream.timeline
+        if not timeline.pinned:
+            timeline.pin(timestamp, max(self._arrival(item, section), section.end))
+        ticks = timeline.ticks(timestamp)
+        return ticks, timeline.position(ticks)
 
     def _mark_event(self, section: Section, start: int, end: int, after_ms: int) -> None:
         """Mark around an event; an update of it goes on where the last mark stopped."""
@@ -221,29 +233,43 @@ class Leg:
         if not self._passes_all:
             section.mark(start, end, reason)
 
-    def _told(self, events: list[TrackedEvent]) -> None:
+    def _told(self, stream: _Stream, events: list[TrackedEvent]) -> None:
         """Give finished events to the arbiter."""
         section = self._section
         if section is None:
             return
         for event in events:
-            start, end = self._timeline.position(event.start), self._timeline.position(event.end)
+            start, end = map(stream.timeline.position, (event.start, event.end))
             if not event.end_told:
                 self._mark_event(section, start, end, EVENT_GUARD_MS + LOST_END_MS)
             if event.digit is not None:
                 self._arbiter.event(section.scaled(start), section.scaled(end), event.digit)
 
-    def _end_events(self) -> None:
-        self._told(self._tracker.flush())
-
     def _place(self, item: Ordered[_Tag], section: Section) -> int | None:
         """Give the position of a packet's audio; None when its time has gone by."""
-        arrival = self._arrival(item, section)
-        start = self._timeline.place(item.packet.timestamp, arrival, section.end)
-        self._told(self._tracker.advance(self._timeline.ticks(item.packet.timestamp)))
+        stream, timestamp = self._stream(item.packet.ssrc), item.packet.timestamp
+        start = stream.timeline.place(timestamp, self._arrival(item, section), section.end)
+        self._told(stream, stream.tracker.advance(stream.timeline.ticks(timestamp)))
         if start < section.end - _MAX_BACK_MS * section.rate_hz // 1000:
             return None
         return max(start, section.end)
+
+    def _stream(self, ssrc: int) -> _Stream:
+        """Give the state of an SSRC; the section must be open."""
+        stream = self._streams.get(ssrc)
+        if stream is None:
+            if len(self._streams) >= _N_STREAMS:
+                self._drop_stream(next(iter(self._streams)))
+            assert self._section is not None
+            clock_hz = self._codec.clock_hz if self._codec else _FALLBACK.clock_hz
+            timeline = Timeline(clock_hz, self._section.rate_hz)
+            stream = self._streams[ssrc] = _Stream(timeline, EventTracker(clock_hz))
+        return stream
+
+    def _drop_stream(self, ssrc: int) -> None:
+        stream = self._streams.pop(ssrc, None)
+        if stream is not None:
+            self._told(stream, stream.tracker.flush())
 
     def _arrival(self, item: Ordered[_Tag], section: Section) -> int:
         return item.tag[1] * section.rate_hz // 1_000_000_000
@@ -260,15 +286,19 @@ class Leg:
             examined=examined or self._passes_all,
         )
 
-    def _codec_of(self, payload_type: PayloadType) -> Codec | None:
+    def _codec_of(self, payload_type: PayloadType, ssrc: int) -> Codec | None:
+        """Give the decoder of a payload type in a stream; it keeps that stream's state."""
         if self._plan.encrypted:
             return None
-        if payload_type.number not in self._codecs:
+        key = (ssrc, payload_type.number)
+        if key not in self._codecs:
+            if len(self._codecs) >= _N_CODECS:
+                del self._codecs[next(iter(self._codecs))]
             try:
-                self._codecs[payload_type.number] = make_codec(payload_type)
+                self._codecs[key] = make_codec(payload_type)
             except CodecError:
-                self._codecs[payload_type.number] = None
-        return self._codecs[payload_type.number]
+                self._codecs[key] = None
+        return self._codecs[key]
 
     def _use(self, codec: Codec, payload_type: int, out: Output) -> None:
         """Make `codec` the one that fill goes out in; another rate begins a new section."""
@@ -282,20 +312,18 @@ class Leg:
         if self._codec is None:
             self._use_preferred(out)
         rate_hz = self._codec.rate_hz if self._codec else _FALLBACK.clock_hz
-        clock_hz = self._codec.clock_hz if self._codec else _FALLBACK.clock_hz
-        masker = None
+        means, masker = self._means, None
         if self._plan.masked:
-            masker = Masker(1, rate_hz=rate_hz, policy=self._policy, fill=self._fill)
-        self._timeline = Timeline(clock_hz, rate_hz)
-        self._tracker = EventTracker(clock_hz)
-        origin = -(-self._ended * rate_hz // self._rate_hz)
+            masker = Masker(1, rate_hz=rate_hz, policy=means.policy, fill=means.fill)
+        origin = -(-self._ended * rate_hz // means.rate_hz)
         self._section = Section(
             channel=self._plan.channel,
             origin=origin,
             rate_hz=rate_hz,
             masker=masker,
-            hold_ms=self._hold_ms,
-            call_rate_hz=self._rate_hz,
+            hold_ms=means.hold_ms,
+            block_ms=means.block_ms,
+            call_rate_hz=means.rate_hz,
         )
         self._marked = origin
         return self._section
@@ -305,7 +333,7 @@ class Leg:
         for payload_type in self._plan.payload_types.values():
             if payload_type.is_event or payload_type.encoding == _COMFORT_NOISE:
                 continue
-            codec = self._codec_of(payload_type)
+            codec = self._codec_of(payload_type, 0)
             if codec is not None:
                 self._use(codec, payload_type.number, out)
                 return
@@ -313,7 +341,8 @@ class Leg:
     def _close_section(self, out: Output) -> None:
         if self._section is None:
             return
-        self._end_events()
+        for ssrc in list(self._streams):
+            self._drop_stream(ssrc)
         self._hear(self._section.flush(out))
         self._ended = self._section.scaled(self._section.end)
         self._section = None
@@ -327,7 +356,5 @@ class Leg:
 
     def _advance(self, out: Output) -> None:
         if self._section is not None:
-            settled = (
-                self._section.scaled(self._section.final) - _SETTLED_MS * self._rate_hz // 1000
-            )
-            out.presses += self._arbiter.advance(settled)
+            late = _SETTLED_MS * self._means.rate_hz // 1000
+            out.presses += self._arbiter.advance(self._section.scaled(self._section.final) - late)

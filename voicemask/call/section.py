@@ -27,7 +27,6 @@ from voicemask.mask.apply import Masked, Masker
 from voicemask.mask.span import Reason, Span
 from voicemask.rtp.packet import RtpPacket
 
-BLOCK_MS: Final = 500
 _SILENCE_SAMPLES: Final = 8192
 
 
@@ -65,6 +64,7 @@ class Section:
     rate_hz : of its audio.
     masker : one-channel masker at that rate; None passes everything.
     hold_ms : how far the masker stays behind the newest packet.
+    block_ms : step of the grid on which the masker is fed.
     call_rate_hz : rate in which spans are told.
     """
 
@@ -76,6 +76,7 @@ class Section:
         rate_hz: int,
         masker: Masker | None,
         hold_ms: int,
+        block_ms: int,
         call_rate_hz: int,
     ) -> None:
         self.rate_hz = rate_hz
@@ -84,7 +85,7 @@ class Section:
         self._call_rate_hz = call_rate_hz
         self._masker = masker
         self._hold = hold_ms * rate_hz // 1000
-        self._block = BLOCK_MS * rate_hz // 1000
+        self._block = block_ms * rate_hz // 1000
         self._tape = Tape(origin)
         self._pushed = origin
         self._final = origin

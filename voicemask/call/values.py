@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from voicemask.capture.policy import Fill, Policy
 from voicemask.dtmf.arbiter import KeyPress
 from voicemask.mask.span import Span
 from voicemask.rtp.sdp import DEFAULT_PTIME_MS, PayloadType
@@ -37,6 +38,25 @@ class LegPlan:
     masked: bool = True
     ptime_ms: int = DEFAULT_PTIME_MS
     encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a call is masked; the same for both directions.
+
+    Parameters
+    ----------
+    policy, fill : what is masked, and with what.
+    rate_hz : rate in which spans and presses are told.
+    hold_ms : how far masking stays behind the newest packet.
+    block_ms : step in which it goes on.
+    """
+
+    policy: Policy
+    fill: Fill
+    rate_hz: int
+    hold_ms: int
+    block_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from voicemask.replay.streams import FoundCall, find_calls
 
 HOLD_MS: Final = 1500
 """A file can wait: long enough for a SIP INFO to reach back to its key."""
+BLOCK_MS: Final = 2000
 DEFAULT_RATE_HZ: Final = 8000
 _BATCH: Final = 512
 _RTCP_KEPT: Final = frozenset(range(200, 204))
@@ -135,7 +136,9 @@ class _Replay:
             )
             for side, channel in self.channels.items()
         ]
-        self._call = Call(plans, policy, fill, self.rate_hz, HOLD_MS)
+        self._call = Call(
+            plans, policy, fill, rate_hz=self.rate_hz, hold_ms=HOLD_MS, block_ms=BLOCK_MS
+        )
         self.frames: list[Frame] = []
         self.out = Output()
         self.recording = Recording()
