@@ -25,8 +25,9 @@ from voicemask.errors import AudioFileError, InputError
 
 if TYPE_CHECKING:
     from voicemask.config import Settings as Config
-    from voicemask.replay.folder import FileResult, Settings
+    from voicemask.replay.folder import FileResult
     from voicemask.replay.listen import HeardDigit, ReadableDigit
+    from voicemask.replay.report import Settings
 
 _READABLE: Final = 1
 _UNUSABLE: Final = 2
@@ -242,7 +243,7 @@ def mask(
     ] = None,
 ) -> int:
     """Write a copy of an audio file, or of a folder of them, that holds no key tones."""
-    from voicemask.replay.folder import Settings
+    from voicemask.replay.report import Settings
 
     settings = Settings(
         Policy(policy.value) if policy else _file_policy(),

@@ -14,9 +14,9 @@ import soundfile
 from voicemask.capture.policy import Fill, Policy
 from voicemask.errors import AudioFileError
 from voicemask.replay import wav
-from voicemask.replay.folder import Settings, mask_folder
+from voicemask.replay.folder import mask_folder
 from voicemask.replay.listen import audit_file, detect_file
-from voicemask.replay.report import FileReport
+from voicemask.replay.report import FileReport, Settings
 from voicemask.replay.wav import mask_file
 from voicemask.synthetic import make_call
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import voicemask
-from voicemask.capture.policy import Fill, Policy
 from voicemask.errors import AudioFileError, InputError
 from voicemask.replay.output import PART_SUFFIX
+from voicemask.replay.report import Settings
 
 LEDGER_NAME: Final = ".voicemask-ledger.jsonl"
 
@@ -43,15 +43,6 @@ _AUDIO_MAGIC: Final = (
 
 Stamp = list[int]
 """Size and time of change of a file, as JSON keeps it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the files are to be masked."""
-
-    policy: Policy = Policy.GUARD
-    fill: Fill = Fill.NOISE
-    profile: str = "mask"
 
 
 @dataclass(slots=True)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voicemask.capture.policy import Fill, Policy
 from voicemask.mask.span import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How files are to be masked."""
+
+    policy: Policy = Policy.GUARD
+    fill: Fill = Fill.NOISE
+    profile: str = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ def _span_json(span: Span, rate_hz: int) -> dict[str, Any]:
         "start_s": round(span.start / rate_hz, 6),
         "end_s": round(span.end / rate_hz, 6),
         "reason": span.reason.value,
-        "level_dbfs": round(float(span.level_dbfs)),
+        # A stretch that no tone caused has no level: JSON knows no infinity.
+        "level_dbfs": round(span.level_dbfs) if math.isfinite(span.level_dbfs) else None,
     }
 
 

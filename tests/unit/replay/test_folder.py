@@ -9,7 +9,8 @@ import pytest
 from voicemask.capture.policy import Fill
 from voicemask.errors import AudioFileError
 from voicemask.replay import folder
-from voicemask.replay.folder import Ledger, Settings, list_folder, mask_folder
+from voicemask.replay.folder import Ledger, list_folder, mask_folder
+from voicemask.replay.report import Settings
 
 
 def touch(path: Path, content: bytes = b"") -> Path:
