@@ -6,7 +6,7 @@ people ask first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from benchmarks.leak.press import Float32, LeakCall, samples
@@ -18,40 +18,52 @@ NEAR_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Counts over all calls: presses, keys a receiver reported, and right ones among them."""
+    """Per condition: presses, keys a receiver reported, and presses it named rightly."""
 
-    presses: int
-    reported: int
-    right: int
+    counts: dict[str, tuple[int, int, int]]
 
-    def percent(self) -> float:
-        """Share of presses decoded, percent."""
-        return 100 * self.right / self.presses
+    def total(self, conditions: Collection[str]) -> tuple[int, int, int]:
+        """Sum of presses, reported and right over some conditions."""
+        rows = [row for name, row in self.counts.items() if name in conditions]
+        presses, reported, right = zip(*rows, strict=True)
+        return sum(presses), sum(reported), sum(right)
+
+    def percent(self, conditions: Collection[str]) -> float:
+        """Share of presses named rightly, percent."""
+        presses, _, right = self.total(conditions)
+        return 100 * right / presses
+
+    def where(self) -> str:
+        """Conditions in which something was decoded, and how often."""
+        hits = [f"{name}: {right}" for name, (_, _, right) in self.counts.items() if right]
+        return ", ".join(hits) or "nowhere"
 
 
 def spandsp_decodes(calls: Sequence[LeakCall], outputs: Sequence[Float32]) -> Decoded:
     """Count presses spandsp names rightly within 50 ms of where they are."""
-    reported = right = 0
+    counts = {}
     near = samples(NEAR_MS)
     for call, output in zip(calls, outputs, strict=True):
         found = spandsp.detect(output)
-        reported += len(found)
-        for key, start, end in zip(call.keys, call.start, call.end, strict=True):
-            right += any(
+        right = sum(
+            any(
                 name == KEYS[key] and first < end + near and last > start - near
                 for name, first, last in found
             )
-    return Decoded(sum(c.keys.size for c in calls), reported, right)
+            for key, start, end in zip(call.keys, call.start, call.end, strict=True)
+        )
+        counts[call.condition] = (call.keys.size, len(found), right)
+    return Decoded(counts)
 
 
 def multimon_decodes(calls: Sequence[LeakCall], outputs: Sequence[Float32]) -> Decoded:
     """Count presses multimon-ng names rightly, by the longest common subsequence with the truth."""
-    reported = right = 0
+    counts = {}
     for call, output in zip(calls, outputs, strict=True):
         found = multimon.decode(output)
-        reported += len(found)
-        right += common_length(found, "".join(KEYS[k] for k in call.keys))
-    return Decoded(sum(c.keys.size for c in calls), reported, right)
+        right = common_length(found, "".join(KEYS[key] for key in call.keys))
+        counts[call.condition] = (call.keys.size, len(found), right)
+    return Decoded(counts)
 
 
 def common_length(a: str, b: str) -> int:

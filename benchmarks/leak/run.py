@@ -56,10 +56,9 @@ def report(name: str, result: Result, by_condition: bool) -> str:
     present = [g for g, names in GROUPS.items() if set(leak.condition.tolist()) & names]
     lines = ["", f"## {name}", leak.text(present)]
     for label, decoded in (("multimon-ng", result.multimon), ("spandsp", result.spandsp)):
-        lines.append(
-            f"{label} decodes {decoded.right} of {decoded.presses} "
-            f"({decoded.percent():.2f} %), reports {decoded.reported} keys"
-        )
+        presses, reported, right = decoded.total(GROUPS["all"])
+        where = decoded.where() if right < presses / 100 else "many conditions"
+        lines.append(f"{label} decodes {right} of {presses} ({where}), reports {reported} keys")
     if by_condition:
         lines += ["", leak.by_condition()]
     return "\n".join(lines)
@@ -69,10 +68,11 @@ def summary(results: dict[str, Result], group: str) -> str:
     """One line per masker: percent of keys guessed by each attack, percent decoded."""
     head = "".join(f"{a:>9s}" for a in ATTACKS) + f"{'worst':>9s}{'multimon':>10s}{'spandsp':>9s}"
     lines = ["", f"# {group}", f"{'masker':42s}{head}"]
+    names = GROUPS[group]
     for name, result in results.items():
-        shares = [result.leak.accuracy(a, GROUPS[group])[0] for a in ATTACKS]
+        shares = [result.leak.accuracy(a, names)[0] for a in ATTACKS]
         cells = "".join(f"{share:9.1f}" for share in (*shares, max(shares)))
-        cells += f"{result.multimon.percent():10.2f}{result.spandsp.percent():9.2f}"
+        cells += f"{result.multimon.percent(names):10.2f}{result.spandsp.percent(names):9.2f}"
         lines.append(f"{name:42s}{cells}")
     return "\n".join(lines)
 
@@ -83,8 +83,11 @@ def figures(result: Result) -> dict[str, object]:
         group: {a: [round(x, 2) for x in result.leak.accuracy(a, names)[:2]] for a in ATTACKS}
         for group, names in GROUPS.items()
     }
-    decoded = {"multimon": result.multimon.percent(), "spandsp": result.spandsp.percent()}
-    return {**groups, "decoded": {name: round(x, 3) for name, x in decoded.items()}}
+    decoded = {
+        group: [round(d.percent(names), 3) for d in (result.multimon, result.spandsp)]
+        for group, names in GROUPS.items()
+    }
+    return {**groups, "decoded by multimon, spandsp": decoded}
 
 
 def _arguments() -> argparse.Namespace:
@@ -117,8 +120,10 @@ def main() -> None:
         results[name] = measure(MASKERS[name], calls)
         print(report(name, results[name], options.by_condition))
         print(f"({time.perf_counter() - began:.0f} s)", flush=True)
+    made = {call.condition for call in calls}
     for group in SUMMARY_GROUPS:
-        print(summary(results, group))
+        if made & GROUPS[group]:
+            print(summary(results, group))
     if options.save:
         write_result("leak", {name: figures(result) for name, result in results.items()})
     if options.plot:
