@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,27 +27,36 @@ class Recording:
 
     def render(self, rate_hz: int) -> NDArray[np.int16]:
         """Give the recording, shape (n, 2), customer left and agent right."""
-        tracks = [self._track(chunks, rate_hz) for chunks in self.chunks.values()]
-        audio = np.zeros((max(map(len, tracks)), 2), np.int16)
-        for channel, track in enumerate(tracks):
-            audio[: len(track), channel] = track
+        ends = [_end(chunk, rate_hz) for chunks in self.chunks.values() for chunk in chunks]
+        audio = np.zeros((max(ends, default=0), 2), np.int16)
+        for channel, chunks in self.chunks.items():
+            for from_hz, run in groupby(chunks, key=lambda chunk: chunk.rate_hz):
+                if from_hz == rate_hz:
+                    for chunk in run:
+                        _lay(audio, channel, chunk.start, chunk.samples)
+                else:
+                    start, joined = _join(list(run))
+                    part = _resample(joined, from_hz, rate_hz)
+                    _lay(audio, channel, start * rate_hz // from_hz, part)
         return audio
 
-    def _track(self, chunks: list[AudioChunk], rate_hz: int) -> NDArray[np.int16]:
-        """Join chunks of one rate, then bring each such run to the recording's."""
-        track = np.zeros(0, np.int16)
-        for rate in dict.fromkeys(chunk.rate_hz for chunk in chunks):
-            run = [chunk for chunk in chunks if chunk.rate_hz == rate]
-            end = max(chunk.start + len(chunk.samples) for chunk in run)
-            joined = np.zeros(end, np.int16)
-            for chunk in run:
-                joined[chunk.start : chunk.start + len(chunk.samples)] = chunk.samples
-            part = _resample(joined, rate, rate_hz)
-            if len(part) > len(track):
-                track = np.concatenate([track, np.zeros(len(part) - len(track), np.int16)])
-            mixed = track[: len(part)].astype(np.int32) + part
-            track[: len(part)] = np.clip(mixed, -32768, 32767)
-        return track
+
+def _end(chunk: AudioChunk, rate_hz: int) -> int:
+    return -(-(chunk.start + len(chunk.samples)) * rate_hz // chunk.rate_hz)
+
+
+def _lay(audio: NDArray[np.int16], channel: int, start: int, samples: NDArray[np.int16]) -> None:
+    place = audio[start : start + len(samples), channel]
+    place[:] = samples[: len(place)]
+
+
+def _join(run: list[AudioChunk]) -> tuple[int, NDArray[np.int16]]:
+    """Give where a run of chunks at one rate begins, and its audio."""
+    start = run[0].start
+    joined = np.zeros(run[-1].start + len(run[-1].samples) - start, np.int16)
+    for chunk in run:
+        joined[chunk.start - start : chunk.start - start + len(chunk.samples)] = chunk.samples
+    return start, joined
 
 
 def _resample(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:

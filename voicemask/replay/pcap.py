@@ -7,7 +7,6 @@ and counted. An output appears under its name only when all outputs of its call 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -266,7 +265,7 @@ def _report(replay: _Replay, index: int, duration_s: float, left_out: int) -> di
                 "start_s": round(span.start / replay.rate_hz, 4),
                 "end_s": round(span.end / replay.rate_hz, 4),
                 "reason": span.reason.value,
-                "level_dbfs": span.level_dbfs if math.isfinite(span.level_dbfs) else None,
+                "level_dbfs": span.level_dbfs,
             }
             for span in sorted(replay.out.spans, key=lambda s: (s.start, s.channel))
         ],
