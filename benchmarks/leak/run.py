@@ -16,6 +16,7 @@ from benchmarks.accuracy.results import write_result
 from benchmarks.leak.conditions import CONDITIONS, GROUPS, PRESSES, Condition
 from benchmarks.leak.decoders import Decoded, multimon_decodes, spandsp_decodes
 from benchmarks.leak.maskers import MASKERS
+from benchmarks.leak.missed import missed
 from benchmarks.leak.plots import plot_leak
 from benchmarks.leak.press import LeakCall, to_pcm16
 from benchmarks.leak.table import ATTACKS, CallMasker, Leak, attack_calls, make_calls
@@ -30,6 +31,7 @@ class Result:
     leak: Leak
     multimon: Decoded
     spandsp: Decoded
+    missed: dict[str, int]
 
 
 def measure(masker: CallMasker, calls: Sequence[LeakCall]) -> Result:
@@ -39,6 +41,7 @@ def measure(masker: CallMasker, calls: Sequence[LeakCall]) -> Result:
         attack_calls(calls, outputs),
         multimon_decodes(calls, outputs),
         spandsp_decodes(calls, outputs),
+        missed(calls, outputs),
     )
 
 
@@ -59,6 +62,8 @@ def report(name: str, result: Result, by_condition: bool) -> str:
         presses, reported, right = decoded.total(GROUPS["all"])
         where = decoded.where() if right < presses / 100 else "many conditions"
         lines.append(f"{label} decodes {right} of {presses} ({where}), reports {reported} keys")
+    if name.startswith("guard"):
+        lines.append(f"presses left alone: {result.missed or 'none'}")
     if by_condition:
         lines += ["", leak.by_condition()]
     return "\n".join(lines)
