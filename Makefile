@@ -32,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup check test demo bench audit sbom lock wheel clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | column -t -s:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{printf "%-8s %s\n", $$1, $$2}'
 
 setup: $(DEV) ## virtual environment with the locked dependencies, and the Debian packages for tests
 	@.ci/need-packages $(TEST_PACKAGES)
@@ -69,14 +69,16 @@ bench: setup $(BENCH) ## accuracy, talk-off, leak, harm and speed beside spandsp
 	$(BIN)/python -m benchmarks.detect.throughput
 	$(BIN)/python -m benchmarks.accuracy.run
 	$(BIN)/python -m benchmarks.accuracy.cm7291
+	$(BIN)/python -m benchmarks.accuracy.sweeps
 	$(BIN)/python -m benchmarks.accuracy.talkoff
 	$(BIN)/python -m benchmarks.leak.run
 	$(BIN)/python -m benchmarks.harm.run
+	$(BIN)/python -m benchmarks.accuracy.plots
 
 audit: $(DEV) ## look up known vulnerabilities of the locked dependencies (needs the network)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.lock
 
-sbom: $(DEV) ## software bill of materials of the runtime dependencies: build/sbom.json
+sbom: $(DEV) ## bill of materials of the runtime dependencies, in build/sbom.json
 	@mkdir -p build
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
 		--output-reproducible --output-file build/sbom.json
