@@ -52,7 +52,7 @@ class StreamResampler:
 
     Notes
     -----
-    Output sample ``k`` lies at the time ``k / to_hz`` of the input: the filter's delay is taken out.
+    Output sample ``k`` lies at the input's time ``k / to_hz``: the filter's delay is taken out.
     """
 
     def __init__(self, n_channels: int, from_hz: int, to_hz: int) -> None:

@@ -32,6 +32,9 @@ LOW_HZ: Final = (697, 770, 852, 941)
 HIGH_HZ: Final = (1209, 1336, 1477, 1633)
 TONES_HZ: Final = LOW_HZ + HIGH_HZ
 
+_PAIR_COLUMNS: Final = np.array(
+    [[p // 4, p // 4 + 8, p % 4 + 4, p % 4 + 12, 16] for p in range(16)]
+)
 _TILE: Final = 64
 _WIDE: Final = 64
 """From this many streams on, streams and not blocks are the contiguous axis."""
@@ -85,6 +88,7 @@ class GoertzelBank:
         self._first = 0  # block at slot 0
         self._used = 0  # slots filled
         self._slots = 0
+        self._at = np.zeros((self._rows, 0, 17), np.float32)
         self._reserve(2 * history_blocks + _TILE)
 
     def _reserve(self, slots: int) -> None:
@@ -177,11 +181,13 @@ class GoertzelBank:
         gate = np.empty((self._rows, n_new), bool)
         for row in range(self._rows):
             blocks = self._samples[row, : n_tiled * BLOCK].reshape(n_tiled, BLOCK)
-            result = np.empty((17, n_tiled), np.float32)
+            # a rest that fills no tile is computed apart
+            result = table[row] if n_new == n_tiled else np.empty((17, n_tiled), np.float32)
             _correlate(blocks, result[:16])
             np.einsum("nk,nk->n", blocks, blocks, out=result[16])
-            table[row] = result[:, :n_new]
             gate[row] = self._gate(result)[:n_new]
+            if n_new != n_tiled:
+                table[row] = result[:, :n_new]
         return gate
 
     def _gate(self, table: F32) -> NDArray[np.bool_]:
@@ -201,17 +207,29 @@ class GoertzelBank:
         """Give the oldest block that can still be read."""
         return self._first
 
-    def spectrum_at(self, streams: I64, blocks: I64) -> F32:
-        """Eight cosine and eight sine correlations of blocks, shape (*streams.shape, 16).
+    def leading_pairs(self, streams: I64, blocks: I64) -> I64:
+        """Give the strongest low and high tone of blocks as ``4 * row + column``, shape (m,)."""
+        square = self._at[streams, blocks - self._first, :16] ** 2
+        power = square[:, :8] + square[:, 8:]
+        pairs: I64 = 4 * power[:, :4].argmax(axis=1) + power[:, 4:].argmax(axis=1)
+        return pairs
 
-        Blocks outside the window read as the nearest one inside: mask them by their number.
+    def pair_at(self, streams: I64, blocks: I64, pairs: I64) -> F32:
+        """Correlations with a pair, and the energy: shape (*broadcast, 5), 16-bit units.
+
+        Order: low cosine, low sine, high cosine, high sine, energy. Blocks outside the window read
+        as the nearest one inside: mask them by their number.
         """
-        slots = np.clip(blocks - self._first, 0, self._used - 1)
-        return self._at[streams, slots, :16]
+        slots = self._slots_of(blocks)
+        table: F32 = self._at[streams[..., None], slots[..., None], _PAIR_COLUMNS[pairs]]
+        return table
+
+    def _slots_of(self, blocks: I64) -> I64:
+        return np.minimum(np.maximum(blocks - self._first, 0), self._used - 1)
 
     def tone_at(self, streams: I64, blocks: I64, tones: I64) -> NDArray[np.complex64]:
         """Complex correlation with one tone each (index 0..7), 16-bit units, shape as broadcast."""
-        slots = np.clip(blocks - self._first, 0, self._used - 1)
+        slots = self._slots_of(blocks)
         result = np.empty(np.broadcast(streams, slots, tones).shape, np.complex64)
         result.real = self._at[streams, slots, tones]
         result.imag = self._at[streams, slots, tones + 8]
@@ -219,7 +237,8 @@ class GoertzelBank:
 
     def energy_at(self, streams: I64, blocks: I64) -> F32:
         """Energy of blocks: sum of squares over BLOCK samples, 16-bit units."""
-        return self._at[streams, np.clip(blocks - self._first, 0, self._used - 1), 16]
+        energy: F32 = self._at[streams, self._slots_of(blocks), 16]
+        return energy
 
 
 def _correlate(rows: F32, out: F32) -> None:

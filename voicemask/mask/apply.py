@@ -67,7 +67,7 @@ class _Open:
     start: int
     end: int
     reason: Reason
-    level_dbfs: float
+    level_dbfs: float | None
     noise_dbfs: float
     filled_until: int
 
@@ -149,7 +149,7 @@ class Masker:
         """
         if start < self._final:
             raise ValueError(f"a mark at sample {start} comes after {self._final} was final")
-        self._add(channel, start, end, reason, float("-inf"))
+        self._add(channel, start, end, reason, None)
 
     def _hold(self, audio: F32) -> None:
         self._held = np.concatenate([self._held, audio], axis=1)
@@ -164,7 +164,9 @@ class Masker:
                 float(round(stretch.level_dbfs)),
             )
 
-    def _add(self, channel: int, start: int, end: int, reason: Reason, level_dbfs: float) -> None:
+    def _add(
+        self, channel: int, start: int, end: int, reason: Reason, level_dbfs: float | None
+    ) -> None:
         self._wanted[channel].append(_Open(start, end, reason, level_dbfs, 0.0, start))
 
     def _settle(self, reach: int, tones: list[Tone], *, is_last: bool = False) -> Masked:
@@ -185,7 +187,7 @@ class Masker:
                 self._give(channel, final, patches, spans, is_last=is_last)
         elif self._policy is Policy.MUTE and is_last and self._n_in:
             spans = [
-                Span(channel, 0, self._n_in, Reason.MUTE, float("-inf"))
+                Span(channel, 0, self._n_in, Reason.MUTE, None)
                 for channel in range(self._n_channels)
             ]
         self._held = self._held[:, final - self._final :]
@@ -195,7 +197,7 @@ class Masker:
     def _mute(self, channel: int, patches: list[Patch]) -> None:
         if self._n_in > self._final:
             level = self._background.level_dbfs(channel, 0)
-            audio = filled(self._fill, channel, self._final, self._n_in, self._rate_hz, level)
+            audio = self._filled(channel, self._final, self._n_in, level)
             patches.append(Patch(channel, self._final, audio))
 
     def _join_wanted(self, channel: int, reach: int, *, is_last: bool) -> int:
@@ -211,7 +213,7 @@ class Masker:
                 continue
             if last is not None and start <= last.end + self._join:
                 last.end = max(last.end, end)
-                last.level_dbfs = max(last.level_dbfs, want.level_dbfs)
+                last.level_dbfs = _louder(last.level_dbfs, want.level_dbfs)
                 continue
             noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
             fills.append(_Open(start, end, want.reason, want.level_dbfs, noise, start))
@@ -261,7 +263,7 @@ class Masker:
 
     def _rendered(self, channel: int, fill: _Open, begin: int, end: int) -> F32:
         """Samples ``[begin, end)`` of a fill, faded against what policy would pass there."""
-        audio = filled(self._fill, channel, begin, end, self._rate_hz, fill.noise_dbfs)
+        audio = self._filled(channel, begin, end, fill.noise_dbfs)
         place = np.arange(begin, end)
         nearest = np.minimum(place - fill.start, fill.end - 1 - place)
         fading = np.flatnonzero(nearest < self._fade)
@@ -271,11 +273,26 @@ class Masker:
             audio[fading] = weight * audio[fading] + (1 - weight) * kept
         return audio
 
+    def _filled(self, channel: int, begin: int, end: int, level_dbfs: float) -> F32:
+        return filled(
+            self._fill,
+            channel=channel,
+            start=begin,
+            end=end,
+            rate_hz=self._rate_hz,
+            level_dbfs=level_dbfs,
+        )
+
     def _at_rate(self, tones: list[Tone]) -> list[Tone]:
         if self._rate_hz == RATE_HZ:
             return tones
         scale = self._rate_hz / RATE_HZ
         return [replace(t, start=round(t.start * scale), end=round(t.end * scale)) for t in tones]
+
+
+def _louder(first: float | None, second: float | None) -> float | None:
+    levels = [level for level in (first, second) if level is not None]
+    return max(levels, default=None)
 
 
 def _float32(audio: F32 | NDArray[np.int16]) -> F32:

@@ -37,10 +37,12 @@ def _noise() -> F32:
     spectrum = np.fft.rfft(white)
     pole = _ROLL_OFF * np.exp(-2j * np.pi * np.arange(len(spectrum)) / (1 << _TABLE_BITS))
     shaped = np.fft.irfft(spectrum / (1 - pole))
-    return (shaped / np.sqrt(np.mean(shaped**2))).astype(np.float32)
+    return np.asarray(shaped / np.sqrt(np.mean(shaped**2)), np.float32)
 
 
-def filled(fill: Fill, channel: int, start: int, end: int, rate_hz: int, level_dbfs: float) -> F32:
+def filled(
+    fill: Fill, *, channel: int, start: int, end: int, rate_hz: int, level_dbfs: float
+) -> F32:
     """Make the fill of samples ``[start, end)``.
 
     Parameters
@@ -58,11 +60,12 @@ def filled(fill: Fill, channel: int, start: int, end: int, rate_hz: int, level_d
         case Fill.NOISE:
             table = _noise()
             place = (np.arange(start, end) + 40_503 * channel) & (len(table) - 1)
-            return table[place] * np.float32(10 ** (level_dbfs / 20) / np.sqrt(2))
+            noise: F32 = table[place] * np.float32(10 ** (level_dbfs / 20) / np.sqrt(2))
+            return noise
         case Fill.TONE:
             # whole periods repeat every rate_hz samples: the phase needs no large numbers
             phase = (np.arange(start, end) % rate_hz) * (2 * np.pi * TONE_HZ / rate_hz)
-            return (10 ** (TONE_DBFS / 20) * np.sin(phase)).astype(np.float32)
+            return np.asarray(10 ** (TONE_DBFS / 20) * np.sin(phase), np.float32)
         case Fill.SILENCE:
             return np.zeros(end - start, np.float32)
         case _:

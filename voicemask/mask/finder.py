@@ -202,7 +202,9 @@ def _reach(holds: NDArray[np.bool_]) -> NDArray[np.int64]:
     # a run of misses longer than allowed ends it
     missed = np.zeros((len(holds), n + _MISSES), np.int64)
     missed[:, _MISSES:] = ~holds
-    window = sum(missed[:, i : i + n] for i in range(_MISSES + 1))
+    window = np.zeros((len(holds), n), np.int64)
+    for i in range(_MISSES + 1):
+        window += missed[:, i : i + n]
     over = window > _MISSES
     stop = np.where(over.any(axis=1), over.argmax(axis=1), n)
     reached = holds & (np.arange(n) < stop[:, None])

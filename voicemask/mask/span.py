@@ -30,11 +30,12 @@ class Span:
     channel : index of the channel in its file or call.
     start, end : samples at the rate of the audio it belongs to.
     reason : what caused the mask.
-    level_dbfs : peak level of the tone pair, dB relative to a full-scale sine, rounded to 1 dB.
+    level_dbfs : level of the strongest tone pair, relative to a full-scale sine, rounded to 1 dB;
+        None where no tone was measured.
     """
 
     channel: int
     start: int
     end: int
     reason: Reason
-    level_dbfs: float
+    level_dbfs: float | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,7 @@ def _span_json(span: Span, rate_hz: int) -> dict[str, Any]:
         "start_s": round(span.start / rate_hz, 6),
         "end_s": round(span.end / rate_hz, 6),
         "reason": span.reason.value,
-        # A stretch that no tone caused has no level: JSON knows no infinity.
-        "level_dbfs": round(span.level_dbfs) if math.isfinite(span.level_dbfs) else None,
+        "level_dbfs": span.level_dbfs,
     }
 
 
