@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _READABLE: Final = 1
 _UNUSABLE: Final = 2
+_INTERRUPTED: Final = 128 + 2
 _BROKEN_PIPE: Final = 128 + 13
 _TERMINATED: Final = 128 + 15
 _PLACES_SHOWN: Final = 8
@@ -97,6 +98,9 @@ def _edge(command: Callable[_P, int]) -> Callable[_P, None]:
             # Whoever read us has gone; without this the flush at exit would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = _BROKEN_PIPE
+        except KeyboardInterrupt:
+            complain("interrupted; what is finished stays, nothing is half-written")
+            code = _INTERRUPTED
         if code:
             raise typer.Exit(code)
 

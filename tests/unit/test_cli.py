@@ -238,3 +238,15 @@ def test_start_up_leaves_heavy_modules_alone() -> None:
     code += f"print(*(name for name in {heavy!r} if name in sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == []
+
+
+def test_an_interruption_exits_130_without_a_traceback(
+    call: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("voicemask.replay.listen.detect_file", interrupt)
+    shown = run("detect", call)
+    assert shown.exit_code == 130
+    assert len(shown.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -222,7 +223,7 @@ def _mask_all(
         return
     # Spawned, not forked: a child starts clean, with one BLAS thread as set by the command line.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(n_jobs, len(names)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(n_jobs, len(names)), context, _leave_interrupts) as pool:
         tasks = {pool.submit(mask_one, source, target, name, settings): name for name in names}
         try:
             for task in as_completed(tasks):
@@ -230,6 +231,11 @@ def _mask_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches the whole process group: a worker finishes its file, the parent stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _outcome(task: Future[FileResult], name: Path) -> FileResult:
