@@ -30,7 +30,7 @@ REQUIRED: Final = {
 
 def _finish(figure: Figure, axes: Axes, name: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, fontsize=8)
     FOLDER.mkdir(parents=True, exist_ok=True)
     # no date, and element names that do not change from run to run
     figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
