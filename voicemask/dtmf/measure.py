@@ -24,7 +24,7 @@ MARGIN: Final = 2
 """Blocks looked at before and after a run: its edge, and whether the tone is gone beyond it."""
 COLUMNS: Final = SEGMENT + 2 * MARGIN
 
-_LEAST_FIT: Final = np.array([1.0, 1.0, 0.5, 0.4, 0.33])
+_LEAST_FIT: Final = np.array([1.0, 1.0, 0.42, 0.33, 0.26])
 """Share of energy the pair must hold in runs of 0, 1, 2, 3, 4 and more blocks to be measured."""
 _EDGE_FLOOR: Final = 0.2
 """Edge blocks with less of the tone's amplitude than this are noise, not its edge."""
