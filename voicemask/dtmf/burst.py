@@ -9,6 +9,8 @@ Invariant: rows depend on the streams' samples alone, not on how they were batch
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,7 @@ class BurstFinder:
     def __init__(self, n_streams: int, receiver: Receiver, history_blocks: int = 0) -> None:
         self.bank = GoertzelBank(n_streams, receiver, max(history_blocks, 2 * COLUMNS))
         self._joiner = RunJoiner(n_streams)
+        self._n_known = inf
         self._waiting = Runs.none()  # for the blocks after them
 
     def push(self, audio: NDArray[np.float32] | NDArray[np.int16]) -> Bursts:
@@ -53,9 +56,11 @@ class BurstFinder:
     def flush(self) -> Bursts:
         """End the streams: silence closes what is open."""
         n_streams = self.bank.n_streams
+        self._n_known = self.bank.n_blocks
         return self.push(np.zeros((n_streams, (MARGIN + 2) * BLOCK), np.float32))
 
     def _measure(self, runs: Runs) -> Bursts:
         first = runs.last_block - runs.n_blocks + 1
         block = first[:, None] - MARGIN + np.arange(COLUMNS)
-        return measure(runs, self.bank.pair_at(runs.stream[:, None], block, runs.pair[:, None]))
+        table = self.bank.pair_at(runs.stream[:, None], block, runs.pair[:, None])
+        return measure(runs, table, self._n_known)

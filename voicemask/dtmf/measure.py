@@ -30,6 +30,8 @@ _EDGE_FLOOR: Final = 0.2
 """Edge blocks with less of the tone's amplitude than this are noise, not its edge."""
 _FULL: Final = 0.8
 """Blocks with more of the tone's amplitude than this lie inside it."""
+_UNKNOWN: Final = 0.4
+"""Amplitude assumed beyond the ends of a stream: cut speech is not a tone that stops."""
 _TINY: Final = 1e-20
 
 F64 = NDArray[np.float64]
@@ -121,7 +123,7 @@ class Bursts:
         return both.take(np.lexsort((both.last_block, both.stream)))
 
 
-def measure(runs: Runs, table: NDArray[np.float32]) -> Bursts:
+def measure(runs: Runs, table: NDArray[np.float32], n_known: float) -> Bursts:
     """Measure runs, leaving out those too poor to be anything.
 
     Parameters
@@ -129,10 +131,11 @@ def measure(runs: Runs, table: NDArray[np.float32]) -> Bursts:
     runs : m rows, ordered by stream, then time.
     table : shape (m, COLUMNS, 5), the run's blocks with `MARGIN` blocks either side: low cosine,
         low sine, high cosine, high sine, energy, 16-bit units.
+    n_known : blocks from this one on are not of the stream: it has ended.
     """
     inner = (_COLUMN >= MARGIN) & (MARGIN + runs.n_blocks[:, None] > _COLUMN)
     kept = np.flatnonzero(_is_promising(runs, table, inner))
-    return _measure(runs.take(kept), table[kept].astype(np.float64), inner[kept])
+    return _measure(runs.take(kept), table[kept].astype(np.float64), inner[kept], n_known)
 
 
 def _is_promising(
@@ -146,7 +149,7 @@ def _is_promising(
     return promising
 
 
-def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_]) -> Bursts:
+def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_], n_known: float) -> Bursts:
     rows = np.arange(len(runs))
     n_blocks = runs.n_blocks
     head, tail = MARGIN, MARGIN + n_blocks - 1
@@ -187,8 +190,10 @@ def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_]) -> Bursts:
         low_jitter=jitter[:, 0],
         high_jitter=jitter[:, 1],
         roughness=_roughness(both, inner, n_blocks),
-        outside_before=np.where(first_block < MARGIN, 0.0, filled[:, 0]),
-        outside_after=filled[rows, tail + 2],
+        outside_before=np.where(first_block < MARGIN, _UNKNOWN, filled[:, 0]),
+        outside_after=np.where(
+            runs.last_block + MARGIN >= n_known, _UNKNOWN, filled[rows, tail + MARGIN]
+        ),
         twist_db=10 * np.log10((level[:, 1] + _TINY) / (level[:, 0] + _TINY)),
         level_dbfs=10 * np.log10(total_level / float(FULL_SCALE) ** 2 + _TINY),
         is_continued=is_continued,
