@@ -75,16 +75,8 @@ def test_bank_keeps_its_history_readable(n_streams: int) -> None:
     bank = GoertzelBank(n_streams, RECEIVER, N_BLOCKS)
     for begin in range(0, audio.shape[1], BLOCK):
         bank.push(audio[:, begin : begin + BLOCK])
-        assert bank.readable_from() <= max(0, bank.n_blocks - N_BLOCKS)
     recent = filled_bank(audio[:, (500 - N_BLOCKS) * BLOCK :])
     np.testing.assert_array_equal(read(bank, 1, 500 - N_BLOCKS), read(recent, 1))
-
-
-def test_bank_forgets_what_lies_before_its_history() -> None:
-    bank = GoertzelBank(1, RECEIVER, N_BLOCKS)
-    for _ in range(1000):
-        bank.push(np.zeros((1, BLOCK), np.float32))
-    assert bank.readable_from() > 800
 
 
 @pytest.mark.parametrize("n_streams", [3, 70])
