@@ -30,12 +30,26 @@ class BurstFinder:
     n_streams : streams fed together.
     receiver : thresholds.
     history_blocks : blocks that stay readable in `bank`.
+    patience_blocks : runs may wait this long to be measured together: over many streams the calls
+        of a measurement cost more than its numbers.
     """
 
-    def __init__(self, n_streams: int, receiver: Receiver, history_blocks: int = 0) -> None:
-        self.bank = GoertzelBank(n_streams, receiver, max(history_blocks, 2 * COLUMNS))
+    def __init__(
+        self,
+        n_streams: int,
+        receiver: Receiver,
+        history_blocks: int = 0,
+        patience_blocks: int = 0,
+    ) -> None:
+        self.bank = GoertzelBank(
+            n_streams, receiver, max(history_blocks, 2 * COLUMNS + patience_blocks)
+        )
+        self.lag_blocks = SEGMENT + MARGIN + patience_blocks + 1
+        """A burst is reported at the latest this many blocks after its start."""
+        self._patience = patience_blocks
         self._joiner = RunJoiner(n_streams)
         self._n_known = inf
+        self._none = self._measure(Runs.none())
         self._waiting = Runs.none()  # for the blocks after them
 
     def push(self, audio: NDArray[np.float32] | NDArray[np.int16]) -> Bursts:
@@ -44,14 +58,23 @@ class BurstFinder:
         n_before = bank.n_blocks
         streams, blocks = bank.push(audio)
         if bank.n_blocks == n_before:
-            return self._measure(Runs.none())
+            return self._none
         pairs = bank.leading_pairs(streams, blocks)
         runs = self._waiting.then(
             self._joiner.push(streams, blocks, pairs, n_before, bank.n_blocks)
         )
         ready = runs.last_block + MARGIN < bank.n_blocks
+        due = runs.last_block + MARGIN + self._patience < bank.n_blocks
+        if not due.any() and self._n_known == inf:
+            self._waiting = runs
+            return self._none
         self._waiting = runs.take(~ready)
         return self._measure(runs.take(ready).in_order())
+
+    @property
+    def n_known(self) -> int:
+        """Every burst that starts before this block has been reported."""
+        return self.bank.n_blocks - self.lag_blocks
 
     def flush(self) -> Bursts:
         """End the streams: silence closes what is open."""

@@ -1,7 +1,7 @@
 """Decoding: which bursts are key presses by the letter of a profile.
 
 `Detector` is the strict one of the two decisions: what it reports is a digit. What may only be one
-is masked all the same (`voicemask.mask.span_finder`).
+is masked all the same (`voicemask.mask.finder`).
 
 Bursts of one pair are bridged over short interruptions; what comes out is a press when it lasts
 long enough and its evidence suffices, by itself or beside that of its neighbours.
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 
 from voicemask.audio.resample import StreamResampler
 from voicemask.capture.digit import Digit
-from voicemask.dtmf.burst import SEGMENT, BurstFinder, Bursts
+from voicemask.dtmf.burst import BurstFinder, Bursts
 from voicemask.dtmf.evidence import LONGEST_BLOCKS, evidence
 from voicemask.dtmf.goertzel import BLOCK, RATE_HZ
 from voicemask.dtmf.profile import Receiver, load_profile
 
 Audio = NDArray[np.float32] | NDArray[np.int16]
 
+_MANY: Final = 64
+"""From this many channels on, bursts are measured together every few ticks."""
+_PATIENCE_BLOCKS: Final = 6
 _PUSH_SAMPLES: Final = 240 * RATE_HZ
 """`detect` feeds this much at a time: bounded memory at full speed."""
 
@@ -92,8 +95,8 @@ class Decoder:
         self._waiting: dict[int, deque[_Press]] = {}
         self._sure_end: dict[int, float] = {}
 
-    def push(self, bursts: Bursts, n_blocks: int) -> list[Tone]:
-        """Take new bursts of all streams; `n_blocks` is how far the bank has read.
+    def push(self, bursts: Bursts, n_known: int) -> list[Tone]:
+        """Take new bursts of all streams; those that start before block `n_known` are all there.
 
         Returns
         -------
@@ -103,8 +106,7 @@ class Decoder:
             self._take(bursts)
         if not self._open and not self._waiting:
             return []
-        # a run may be reported as late as a whole segment after its start
-        horizon = (n_blocks - SEGMENT - 4) * BLOCK
+        horizon = n_known * BLOCK
         for stream in [s for s, press in self._open.items() if press.end + self._gap < horizon]:
             self._close(stream)
         return self._resolve(horizon)
@@ -207,7 +209,8 @@ class Detector:
         receiver = load_profile(profile).receiver
         self._rate_hz = rate_hz
         self._resampler = StreamResampler(n_channels, rate_hz, RATE_HZ)
-        self._finder = BurstFinder(n_channels, receiver)
+        patience = _PATIENCE_BLOCKS if n_channels >= _MANY else 0
+        self._finder = BurstFinder(n_channels, receiver, patience_blocks=patience)
         self._decoder = Decoder(receiver)
 
     def push(self, audio: Audio) -> list[Tone]:
@@ -221,7 +224,7 @@ class Detector:
         return tones + self._at_rate(self._decoder.flush())
 
     def _decode(self, bursts: Bursts) -> list[Tone]:
-        return self._at_rate(self._decoder.push(bursts, self._finder.bank.n_blocks))
+        return self._at_rate(self._decoder.push(bursts, self._finder.n_known))
 
     def _at_rate(self, tones: list[Tone]) -> list[Tone]:
         if self._rate_hz == RATE_HZ:

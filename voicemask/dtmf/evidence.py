@@ -3,7 +3,8 @@
 The measures of a burst are turned into features in which key presses and speech lie apart by a
 plane; the evidence is the signed distance from it, a log-likelihood ratio up to a constant. The
 weights are values of the receiver profile. Both decisions read the same evidence: masking early
-(`evidence_mask`), decoding late (`evidence_decode`).
+and wide, decoding late and strict; their thresholds are values of the
+profile too.
 
 References
 ----------

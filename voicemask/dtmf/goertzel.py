@@ -85,36 +85,24 @@ class GoertzelBank:
         n_piece = 1 if self._wide else _PIECE
         self._samples = np.zeros((self._rows, n_piece * BLOCK), np.float32)
         self._rest = np.zeros((n_streams, 0), np.float32)
-        self._first = 0  # block at slot 0
-        self._used = 0  # slots filled
         self._slots = 0
         self._at = np.zeros((self._rows, 0, 17), np.float32)
-        self._reserve(2 * history_blocks + _TILE)
+        self._reserve(history_blocks + _TILE // 4)
 
     def _reserve(self, slots: int) -> None:
-        """Make room for `slots` blocks, keeping those that are readable.
+        """Make a ring of `slots` blocks, keeping those that are readable.
 
-        The memory order is (block, tone, stream) for many streams and (stream, tone, block) for
-        few, so that the long axis is contiguous; `_at` shows both as (stream, block, tone).
+        Block ``b`` stands in slot ``b % slots``. The memory order is (block, tone, stream) for many
+        streams and (stream, tone, block) for few, so that the long axis is contiguous; `_at` shows
+        both as (stream, block, tone).
         """
         shape = (slots, 17, self._rows) if self._wide else (self._rows, 17, slots)
         table = np.zeros(shape, np.float32)  # 16 correlations, then the energy
         at = table.transpose(2, 0, 1) if self._wide else table.transpose(0, 2, 1)
         if self._slots:
-            at[:, : self._used] = self._at[:, : self._used]
+            kept = np.arange(max(0, self.n_blocks - self._slots), self.n_blocks)
+            at[:, kept % slots] = self._at[:, kept % self._slots]
         self._table, self._at, self._slots = table, at, slots
-
-    def _slide(self, n_new: int) -> None:
-        """Drop what is older than the history when there is no room for `n_new` blocks."""
-        if self._used + n_new <= self._slots:
-            return
-        keep = min(self._history, self._used)
-        drop = self._used - keep
-        self._at[:, :keep] = self._at[:, drop : self._used].copy()
-        self._first += drop
-        self._used = keep
-        if keep + n_new > self._slots:
-            self._reserve(keep + n_new)
 
     def push(self, audio: F32 | NDArray[np.int16]) -> tuple[I64, I64]:
         """Analyse what completes blocks; a shorter rest waits for the next call.
@@ -134,12 +122,13 @@ class GoertzelBank:
             self._rest = np.concatenate([self._rest, _in_units(audio)], axis=1)
             empty = np.zeros(0, np.int64)
             return empty, empty
-        self._slide(n_new)
+        if self._history + n_new > self._slots:
+            self._reserve(self._history + n_new)
         gate = np.empty((n_new, self._rows) if self._wide else (self._rows, n_new), bool)
-        taken = 0
-        step = 1 if self._wide else _PIECE
-        for done in range(0, n_new, step):
-            n_piece = min(step, n_new - done)
+        taken = done = 0
+        while done < n_new:
+            slot = (n_before + done) % self._slots
+            n_piece = min(1 if self._wide else _PIECE, n_new - done, self._slots - slot)
             samples = self._samples[: self.n_streams, : n_piece * BLOCK]
             if n_rest:
                 samples[:, :n_rest] = self._rest
@@ -148,12 +137,12 @@ class GoertzelBank:
             taken += n_taken
             n_rest = 0
             if self._wide:
-                gate[done] = self._analyse_across(self._table[self._used + done])
+                gate[done] = self._analyse_across(self._table[slot])
             else:
-                slots = slice(self._used + done, self._used + done + n_piece)
-                gate[:, done : done + n_piece] = self._analyse_along(self._table[:, :, slots])
+                table = self._table[:, :, slot : slot + n_piece]
+                gate[:, done : done + n_piece] = self._analyse_along(table)
+            done += n_piece
         self._rest = _in_units(audio[:, taken:])
-        self._used += n_new
         self.n_blocks += n_new
         streams, blocks = self._positions(gate)
         return streams, blocks + n_before
@@ -203,13 +192,9 @@ class GoertzelBank:
         gate &= energy > self._floor
         return gate
 
-    def readable_from(self) -> int:
-        """Give the oldest block that can still be read."""
-        return self._first
-
     def leading_pairs(self, streams: I64, blocks: I64) -> I64:
         """Give the strongest low and high tone of blocks as ``4 * row + column``, shape (m,)."""
-        square = self._at[streams, blocks - self._first, :16] ** 2
+        square = self._at[streams, blocks % self._slots, :16] ** 2
         power = square[:, :8] + square[:, 8:]
         pairs: I64 = 4 * power[:, :4].argmax(axis=1) + power[:, 4:].argmax(axis=1)
         return pairs
@@ -225,7 +210,9 @@ class GoertzelBank:
         return table
 
     def _slots_of(self, blocks: I64) -> I64:
-        return np.minimum(np.maximum(blocks - self._first, 0), self._used - 1)
+        newest = self.n_blocks - 1
+        oldest = max(0, self.n_blocks - self._slots)
+        return np.minimum(np.maximum(blocks, oldest), newest) % self._slots
 
     def tone_at(self, streams: I64, blocks: I64, tones: I64) -> NDArray[np.complex64]:
         """Complex correlation with one tone each (index 0..7), 16-bit units, shape as broadcast."""

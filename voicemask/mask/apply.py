@@ -120,7 +120,7 @@ class Masker:
         """Feed (n_channels, n) samples, full scale +-1.0; any n, also 0."""
         self._n_in += audio.shape[1]
         stretches, bursts = self._finder.push(_float32(self._resampler.push(audio)))
-        tones = self._decoder.push(bursts, self._finder.n_blocks)
+        tones = self._decoder.push(bursts, self._finder.bursts.n_known)
         self._hold(self._suppressor.push(audio) if self._suppressor else audio)
         self._want(stretches)
         # the suppressor lags too, but far less than the finder
@@ -130,10 +130,10 @@ class Masker:
     def flush(self) -> Masked:
         """End of the stream: settle everything."""
         stretches, bursts = self._finder.push(_float32(self._resampler.flush()))
-        tones = self._decoder.push(bursts, self._finder.n_blocks)
+        tones = self._decoder.push(bursts, self._finder.bursts.n_known)
         self._want(stretches)
         stretches, bursts = self._finder.flush()
-        tones += self._decoder.push(bursts, self._finder.n_blocks) + self._decoder.flush()
+        tones += self._decoder.push(bursts, self._finder.bursts.n_known) + self._decoder.flush()
         if self._suppressor:
             self._hold(self._suppressor.flush())
         self._want(stretches)

@@ -30,8 +30,6 @@ _HELD: Final = 0.45
 """A block holds the tone on while both tones keep this share of their amplitude."""
 _MISSES: Final = 2
 """Blocks in a row that may fall short before the tone is over."""
-_REPORT: Final = SEGMENT + 4
-"""A burst is reported at the latest this many blocks after its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class SpanFinder:
         """How far `final_until` stays behind the input, at most (8000 Hz samples)."""
         # a candidate may start this much before the end that its context is counted from
         n_longest = SEGMENT + 2 * GROWTH
-        blocks = _REPORT + GROWTH + n_longest + 1
+        blocks = self.bursts.lag_blocks + GROWTH + n_longest + 1
         return blocks * BLOCK + ceil(self._context) + ceil(self._guard)
 
     def push(self, audio: NDArray[np.float32]) -> tuple[list[Stretch], Bursts]:
@@ -112,7 +110,7 @@ class SpanFinder:
         if ready.any():
             self._take(bursts.take(ready))
         # every burst that starts before this sample has been taken
-        horizon = inf if n_blocks == inf else (n_blocks - _REPORT - GROWTH) * BLOCK
+        horizon = inf if n_blocks == inf else (n_blocks - self.bursts.lag_blocks - GROWTH) * BLOCK
         decided: list[Stretch] = []
         for channel, waiting in enumerate(self._waiting):
             while waiting and self._decide(channel, waiting, horizon, decided):
