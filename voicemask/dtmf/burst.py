@@ -48,6 +48,7 @@ class BurstFinder:
         """A burst is reported at the latest this many blocks after its start."""
         self._patience = patience_blocks
         self._joiner = RunJoiner(n_streams)
+        self._receiver = receiver
         self._n_known = inf
         self._none = self._measure(Runs.none())
         self._waiting = Runs.none()  # for the blocks after them
@@ -56,10 +57,9 @@ class BurstFinder:
         """Feed (n_streams, n) samples, float32 (full scale +-1.0) or int16; give complete rows."""
         bank = self.bank
         n_before = bank.n_blocks
-        streams, blocks = bank.push(audio)
+        streams, blocks, pairs = bank.push(audio)
         if bank.n_blocks == n_before:
             return self._none
-        pairs = bank.leading_pairs(streams, blocks)
         runs = self._waiting.then(
             self._joiner.push(streams, blocks, pairs, n_before, bank.n_blocks)
         )
@@ -86,4 +86,4 @@ class BurstFinder:
         first = runs.last_block - runs.n_blocks + 1
         block = first[:, None] - MARGIN + np.arange(COLUMNS)
         table = self.bank.pair_at(runs.stream[:, None], block, runs.pair[:, None])
-        return measure(runs, table, self._n_known)
+        return measure(runs, table, self._receiver, self._n_known)

@@ -183,8 +183,8 @@ def _tone(stream: int, press: _Press) -> Tone:
         start=max(0, round(press.start)),
         end=round(press.end),
         digit=Digit(press.pair),
-        level_dbfs=round(press.level_dbfs, 1),
-        twist_db=round(press.twist_db, 1),
+        level_dbfs=press.level_dbfs,
+        twist_db=press.twist_db,
     )
 
 

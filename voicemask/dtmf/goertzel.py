@@ -104,7 +104,7 @@ class GoertzelBank:
             at[:, kept % slots] = self._at[:, kept % self._slots]
         self._table, self._at, self._slots = table, at, slots
 
-    def push(self, audio: F32 | NDArray[np.int16]) -> tuple[I64, I64]:
+    def push(self, audio: F32 | NDArray[np.int16]) -> tuple[I64, I64, I64]:
         """Analyse what completes blocks; a shorter rest waits for the next call.
 
         Parameters
@@ -113,7 +113,8 @@ class GoertzelBank:
 
         Returns
         -------
-        streams, blocks : shape (m,) each, the gated blocks, ordered by stream, then block.
+        streams, blocks, pairs : shape (m,) each, the gated blocks ordered by stream, then block,
+            and the strongest low and high tone of each as ``4 * row + column``.
         """
         n_before = self.n_blocks
         n_rest = self._rest.shape[1]
@@ -121,7 +122,7 @@ class GoertzelBank:
         if n_new == 0:
             self._rest = np.concatenate([self._rest, _in_units(audio)], axis=1)
             empty = np.zeros(0, np.int64)
-            return empty, empty
+            return empty, empty, empty
         if self._history + n_new > self._slots:
             self._reserve(self._history + n_new)
         gate = np.empty((n_new, self._rows) if self._wide else (self._rows, n_new), bool)
@@ -145,7 +146,7 @@ class GoertzelBank:
         self._rest = _in_units(audio[:, taken:])
         self.n_blocks += n_new
         streams, blocks = self._positions(gate)
-        return streams, blocks + n_before
+        return self._plausible(streams, blocks + n_before)
 
     def _positions(self, gate: NDArray[np.bool_]) -> tuple[I64, I64]:
         """Give (stream, block) of what the gate let through, ordered by stream, then block."""
@@ -154,6 +155,19 @@ class GoertzelBank:
             return outer, inner
         order = np.argsort(inner, kind="stable")
         return inner[order], outer[order]
+
+    def _plausible(self, streams: I64, blocks: I64) -> tuple[I64, I64, I64]:
+        """Name the leading pair of gated blocks; leave out faint ones and single tones."""
+        table = self._at[streams, blocks % self._slots]
+        square = table[:, :16] ** 2
+        power = square[:, :8] + square[:, 8:]
+        row, column = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
+        index = np.arange(len(streams))
+        low, high = power[index, row], power[index, column + 4]
+        kept = np.minimum(low, high) > np.maximum(low, high) * self._gate_twist
+        kept &= table[:, 16] > self._floor
+        kept = np.flatnonzero(kept)
+        return streams[kept], blocks[kept], (4 * row + column)[kept]
 
     def _analyse_across(self, table: F32) -> NDArray[np.bool_]:
         """One block of many streams; table (17, rows) is filled, the gate has shape (rows,)."""
@@ -188,16 +202,7 @@ class GoertzelBank:
         high = np.maximum(pairs[2], pairs[3])
         energy = table[16]
         gate: NDArray[np.bool_] = low + high > energy * self._gate_fit
-        gate &= np.minimum(low, high) > np.maximum(low, high) * self._gate_twist
-        gate &= energy > self._floor
         return gate
-
-    def leading_pairs(self, streams: I64, blocks: I64) -> I64:
-        """Give the strongest low and high tone of blocks as ``4 * row + column``, shape (m,)."""
-        square = self._at[streams, blocks % self._slots, :16] ** 2
-        power = square[:, :8] + square[:, 8:]
-        pairs: I64 = 4 * power[:, :4].argmax(axis=1) + power[:, 4:].argmax(axis=1)
-        return pairs
 
     def pair_at(self, streams: I64, blocks: I64, pairs: I64) -> F32:
         """Correlations with a pair, and the energy: shape (*broadcast, 5), 16-bit units.

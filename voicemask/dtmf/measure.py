@@ -12,20 +12,20 @@ both at once: a strong tone stays out of a weak one's phase.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voicemask.dtmf.goertzel import BLOCK, FULL_SCALE, RATE_HZ, TONES_HZ
+from voicemask.dtmf.profile import Receiver
 from voicemask.dtmf.run import SEGMENT, Runs
 
 MARGIN: Final = 2
 """Blocks looked at before and after a run: its edge, and whether the tone is gone beyond it."""
 COLUMNS: Final = SEGMENT + 2 * MARGIN
 
-_LEAST_FIT: Final = np.array([1.0, 1.0, 0.42, 0.33, 0.26])
-"""Share of energy the pair must hold in runs of 0, 1, 2, 3, 4 and more blocks to be measured."""
 _EDGE_FLOOR: Final = 0.2
 """Edge blocks with less of the tone's amplitude than this are noise, not its edge."""
 _FULL: Final = 0.8
@@ -123,7 +123,9 @@ class Bursts:
         return both.take(np.lexsort((both.last_block, both.stream)))
 
 
-def measure(runs: Runs, table: NDArray[np.float32], n_known: float) -> Bursts:
+def measure(
+    runs: Runs, table: NDArray[np.float32], receiver: Receiver, n_known: float = inf
+) -> Bursts:
     """Measure runs, leaving out those too poor to be anything.
 
     Parameters
@@ -131,20 +133,23 @@ def measure(runs: Runs, table: NDArray[np.float32], n_known: float) -> Bursts:
     runs : m rows, ordered by stream, then time.
     table : shape (m, COLUMNS, 5), the run's blocks with `MARGIN` blocks either side: low cosine,
         low sine, high cosine, high sine, energy, 16-bit units.
+    receiver : thresholds of what is worth measuring.
     n_known : blocks from this one on are not of the stream: it has ended.
     """
     inner = (_COLUMN >= MARGIN) & (MARGIN + runs.n_blocks[:, None] > _COLUMN)
-    kept = np.flatnonzero(_is_promising(runs, table, inner))
+    kept = np.flatnonzero(_is_promising(runs, table, inner, receiver))
     return _measure(runs.take(kept), table[kept].astype(np.float64), inner[kept], n_known)
 
 
 def _is_promising(
-    runs: Runs, table: NDArray[np.float32], inner: NDArray[np.bool_]
+    runs: Runs, table: NDArray[np.float32], inner: NDArray[np.bool_], receiver: Receiver
 ) -> NDArray[np.bool_]:
     """Tell rows that deserve the full measurement: the shorter, the more the pair must explain."""
     summed = ((table * table)[..., :4].sum(axis=2) * inner).sum(axis=1)
     total = (table[..., 4] * inner).sum(axis=1)
-    least = _LEAST_FIT[np.minimum(runs.length, len(_LEAST_FIT) - 1)] * (BLOCK / 2)
+    r = receiver
+    least = np.array([r.run_fit_20_ms, r.run_fit_30_ms, r.run_fit_40_ms]) * (BLOCK / 2)
+    least = least[np.minimum(runs.length, 4) - 2]
     promising: NDArray[np.bool_] = summed > least * total
     return promising
 
