@@ -44,13 +44,14 @@ def pieces(audio: F32, cuts: list[int]) -> list[F32]:
     return [audio[:, a:b] for a, b in pairwise([0, *sorted(cuts), audio.shape[1]])]
 
 
-def analysed(audio: F32, cuts: list[int]) -> tuple[F32, set[tuple[int, int]]]:
-    """Everything the bank knows, shape (n_streams, n_blocks, 17), and the gated blocks."""
+def analysed(audio: F32, cuts: list[int]) -> tuple[F32, set[tuple[int, int, int]]]:
+    """All the bank knows, (n_streams, n_blocks, 17), and (stream, block, pair) of its gate."""
     bank = GoertzelBank(len(audio), RECEIVER, 64)
-    gated: list[tuple[int, int]] = []
+    gated: list[tuple[int, int, int]] = []
     for piece in pieces(audio, cuts):
-        which, blocks = bank.push(piece)
-        gated += zip(which.tolist(), blocks.tolist(), strict=True)
+        bank.push(piece)
+        which, blocks, pairs = bank.take_gated()
+        gated += zip(which.tolist(), blocks.tolist(), pairs.tolist(), strict=True)
     assert len(set(gated)) == len(gated)
     stream = np.arange(len(audio))[:, None]
     block = np.arange(bank.n_blocks)[None]
@@ -65,7 +66,7 @@ def test_bank_gives_the_same_bits_for_any_cuts_and_layout(cuts: list[int], n_str
     cut, cut_gate = analysed(streams()[:n_streams], cuts)
     whole, gate = analysed(streams(), [])
     np.testing.assert_array_equal(cut, whole[:n_streams])
-    assert cut_gate == {(stream, block) for stream, block in gate if stream < n_streams}
+    assert cut_gate == {row for row in gate if row[0] < n_streams}
 
 
 def bursts_of(audio: F32, cuts: list[int]) -> Bursts:

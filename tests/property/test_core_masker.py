@@ -145,8 +145,8 @@ def test_masker_gives_the_same_bytes_sample_by_sample(chunk: int, n_samples: int
 
 KEYING = st.fixed_dictionaries(
     {
-        "tone_ms": st.integers(15, 160),
-        "pause_ms": st.integers(0, 400),
+        "tone_ms": st.integers(22, 160),
+        "pause_ms": st.integers(30, 400),
         "twist_db": st.floats(-8, 4),
         "deviation_percent": st.floats(-1.5, 1.5),
         "level_dbfs": st.floats(-35, -7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_detect_reads_a_tone_whose_phase_jumps_once() -> None:
 @pytest.mark.parametrize("pause_ms", [30, 33, 40])
 @pytest.mark.parametrize("lead_ms", [500, 503, 507])
 def test_detect_reads_a_key_twice_after_a_pause(pause_ms: int, lead_ms: int) -> None:
-    made = {"tone_ms": 60, "pause_ms": pause_ms, "lead_ms": lead_ms}
+    made: dict[str, Any] = {"tone_ms": 60, "pause_ms": pause_ms, "lead_ms": lead_ms}
     assert heard("8888", **made) == digits("8888")
 
 
@@ -108,7 +109,12 @@ def test_detect_accepts_the_twist_of_lines(twist_db: float) -> None:
 
 @pytest.mark.parametrize("level_dbfs", [-40.0, -6.1, 6.0])
 def test_detect_reads_faint_loud_and_clipped_tones(level_dbfs: float) -> None:
-    made = {"level_dbfs": level_dbfs, "noise_dbfs": -80, "tone_ms": 50, "pause_ms": 50}
+    made: dict[str, Any] = {
+        "level_dbfs": level_dbfs,
+        "noise_dbfs": -80,
+        "tone_ms": 50,
+        "pause_ms": 50,
+    }
     assert heard(KEYS, **made) == digits(KEYS)
 
 
@@ -184,6 +190,23 @@ def test_detector_gives_the_same_tones_in_pieces(chunk: int) -> None:
     assert tones + detector.flush() == detect(audio)
 
 
+def test_detector_of_many_streams_reads_each_as_if_alone() -> None:
+    call = make_call("19D*", tone_ms=45, pause_ms=45, noise_dbfs=-24, tail_ms=300)
+    alone = detect(call.audio)
+    audio = np.zeros((70, call.audio.shape[1] + 690), np.float32)
+    for channel in range(70):  # each begins 10 samples later
+        audio[channel, 10 * channel :][: call.audio.shape[1]] = call.audio[0]
+    detector = Detector(70)
+    tones: list[Tone] = []
+    for begin in range(0, audio.shape[1], 160):
+        tones += detector.push(audio[:, begin : begin + 160])
+    tones += detector.flush()
+    for channel in range(70):
+        mine = [tone for tone in tones if tone.channel == channel]
+        assert [tone.digit for tone in mine] == [tone.digit for tone in alone]
+        assert mine == [replace(t, channel=channel) for t in detect(audio[channel])]
+
+
 def test_detector_tells_sure_keys_without_waiting_for_the_end() -> None:
     call = make_call("12", tail_ms=1000)
     assert len(Detector(1).push(call.audio)) == 2
@@ -222,7 +245,7 @@ def doubtful() -> NDArray[np.float32]:
         if best is None or bursts.duration[best] < 35 * MS:
             continue
         if RECEIVER.evidence_near < values[best] < RECEIVER.evidence_sure:
-            return call.audio[0]
+            return np.asarray(call.audio[0], np.float32)
     pytest.fail("no noise level makes a doubtful tone: the profile leaves no room for one")
 
 
@@ -316,7 +339,7 @@ def test_national_profile_rejects_weaker_than_its_level(name: str) -> None:
 @pytest.mark.parametrize("name", NATIONAL)
 def test_national_profile_accepts_its_shortest_tone_and_pause(name: str) -> None:
     limits = limits_of(name)
-    made = {"tone_ms": limits.accept_tone_ms, "pause_ms": limits.accept_pause_ms}
+    made: dict[str, Any] = {"tone_ms": limits.accept_tone_ms, "pause_ms": limits.accept_pause_ms}
     assert heard(KEYS, profile=name, **made) == digits(KEYS)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from voicemask.capture.digit import KEYS
 from voicemask.dtmf.goertzel import BLOCK, FULL_SCALE, RATE_HZ, TONES_HZ, GoertzelBank
 from voicemask.dtmf.profile import load_profile
 from voicemask.synthetic import dtmf_tone
@@ -85,15 +86,17 @@ def test_gate_passes_the_blocks_of_a_tone_in_order(n_streams: int) -> None:
     tone = dtmf_tone("5", tone_ms=40)
     audio[2, 5 * BLOCK : 9 * BLOCK] = tone
     audio[1, 2 * BLOCK : 6 * BLOCK] = tone
-    streams, blocks = GoertzelBank(n_streams, RECEIVER, N_BLOCKS).push(audio)
+    streams, blocks, pairs = filled_bank(audio).take_gated()
     assert streams.tolist() == [1] * 4 + [2] * 4
     assert blocks.tolist() == [2, 3, 4, 5, 5, 6, 7, 8]
+    assert pairs.tolist() == [KEYS.index("5")] * 8
 
 
 def test_gate_counts_blocks_from_the_start_of_the_stream() -> None:
     bank = GoertzelBank(1, RECEIVER, N_BLOCKS)
     bank.push(np.zeros((1, 7 * BLOCK + 3), np.float32))
-    _, blocks = bank.push(dtmf_tone("8", tone_ms=30)[None])
+    bank.push(dtmf_tone("8", tone_ms=30)[None])
+    _, blocks, _ = bank.take_gated()
     assert set(blocks.tolist()) <= {7, 8, 9, 10}
     assert {8, 9} <= set(blocks.tolist())
 
@@ -102,11 +105,18 @@ def test_gate_counts_blocks_from_the_start_of_the_stream() -> None:
 def test_gate_stops_single_sines(hz: int) -> None:
     time_s = np.arange(N_BLOCKS * BLOCK) / RATE_HZ
     sine = (0.3 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)
-    _, blocks = GoertzelBank(1, RECEIVER, N_BLOCKS).push(sine[None])
+    _, blocks, _ = filled_bank(sine[None]).take_gated()
     assert len(blocks) == 0
 
 
 def test_gate_stops_what_is_too_faint() -> None:
     tone = dtmf_tone("5", level_dbfs=RECEIVER.gate_level_dbfs - 6)
-    _, blocks = GoertzelBank(1, RECEIVER, N_BLOCKS).push(tone[None])
+    _, blocks, _ = filled_bank(tone[None]).take_gated()
     assert len(blocks) == 0
+
+
+def test_gated_blocks_are_given_once() -> None:
+    bank = filled_bank(dtmf_tone("5", tone_ms=40)[None])
+    assert len(bank.take_gated()[0]) == 4
+    bank.push(np.zeros((1, BLOCK), np.float32))
+    assert len(bank.take_gated()[0]) == 0

@@ -30,7 +30,7 @@ def gain_db(audio: NDArray[np.float32], rate_hz: int = 8000) -> float:
     inside = slice(rate_hz // 50, -(rate_hz // 50))
     out = suppressed(audio, rate_hz)[0, inside]
     power = float(np.mean(out.astype(np.float64) ** 2))
-    return 10 * np.log10(power / float(np.mean(audio[inside].astype(np.float64) ** 2)))
+    return float(10 * np.log10(power / float(np.mean(audio[inside].astype(np.float64) ** 2))))
 
 
 def sine(hz: float, rate_hz: int = 8000) -> NDArray[np.float32]:
