@@ -30,8 +30,8 @@ class BurstFinder:
     n_streams : streams fed together.
     receiver : thresholds.
     history_blocks : blocks that stay readable in `bank`.
-    patience_blocks : runs may wait this long to be measured together: over many streams the calls
-        of a measurement cost more than its numbers.
+    patience_blocks : gated blocks may wait this long to be looked at together: over many streams
+        the calls of a measurement cost more than its numbers.
     """
 
     def __init__(
@@ -50,24 +50,21 @@ class BurstFinder:
         self._joiner = RunJoiner(n_streams)
         self._receiver = receiver
         self._n_known = inf
+        self._n_joined = 0  # blocks whose runs are known
         self._none = self._measure(Runs.none())
         self._waiting = Runs.none()  # for the blocks after them
 
     def push(self, audio: NDArray[np.float32] | NDArray[np.int16]) -> Bursts:
         """Feed (n_streams, n) samples, float32 (full scale +-1.0) or int16; give complete rows."""
         bank = self.bank
-        n_before = bank.n_blocks
-        streams, blocks, pairs = bank.push(audio)
-        if bank.n_blocks == n_before:
+        bank.push(audio)
+        if bank.n_blocks - self._n_joined <= self._patience and self._n_known == inf:
             return self._none
-        runs = self._waiting.then(
-            self._joiner.push(streams, blocks, pairs, n_before, bank.n_blocks)
-        )
+        streams, blocks, pairs = bank.take_gated()
+        runs = self._joiner.push(streams, blocks, pairs, self._n_joined, bank.n_blocks)
+        self._n_joined = bank.n_blocks
+        runs = self._waiting.then(runs)
         ready = runs.last_block + MARGIN < bank.n_blocks
-        due = runs.last_block + MARGIN + self._patience < bank.n_blocks
-        if not due.any() and self._n_known == inf:
-            self._waiting = runs
-            return self._none
         self._waiting = runs.take(~ready)
         return self._measure(runs.take(ready).in_order())
 

@@ -40,6 +40,8 @@ _WIDE: Final = 64
 """From this many streams on, streams and not blocks are the contiguous axis."""
 _PIECE: Final = 1024
 """Blocks analysed at a time: their samples and spectra stay in the second-level cache."""
+_WIDE_PIECE: Final = 2
+"""The same over many streams: one tick."""
 FULL_SCALE: Final = np.float32(32768)
 """Samples are kept in 16-bit units: integers need no scaling, and a power of two is exact."""
 
@@ -82,8 +84,10 @@ class GoertzelBank:
         self._floor = np.float32(FULL_SCALE**2 * BLOCK / 2 * 10 ** (receiver.gate_level_dbfs / 10))
         self._wide = n_streams >= _WIDE
         self._rows = -(-n_streams // _TILE) * _TILE if self._wide else n_streams
-        n_piece = 1 if self._wide else _PIECE
-        self._samples = np.zeros((self._rows, n_piece * BLOCK), np.float32)
+        self._piece = _WIDE_PIECE if self._wide else _PIECE
+        self._samples = np.zeros((self._rows, self._piece * BLOCK), np.float32)
+        self._gates: list[NDArray[np.bool_]] = []
+        self._scratch = np.zeros((16, self._rows if self._wide else _PIECE), np.float32)
         self._rest = np.zeros((n_streams, 0), np.float32)
         self._slots = 0
         self._at = np.zeros((self._rows, 0, 17), np.float32)
@@ -104,57 +108,52 @@ class GoertzelBank:
             at[:, kept % slots] = self._at[:, kept % self._slots]
         self._table, self._at, self._slots = table, at, slots
 
-    def push(self, audio: F32 | NDArray[np.int16]) -> tuple[I64, I64, I64]:
+    def push(self, audio: F32 | NDArray[np.int16]) -> None:
         """Analyse what completes blocks; a shorter rest waits for the next call.
 
         Parameters
         ----------
         audio : shape (n_streams, n); float32 with full scale +-1.0, or int16.
-
-        Returns
-        -------
-        streams, blocks, pairs : shape (m,) each, the gated blocks ordered by stream, then block,
-            and the strongest low and high tone of each as ``4 * row + column``.
         """
-        n_before = self.n_blocks
         n_rest = self._rest.shape[1]
         n_new = (n_rest + audio.shape[1]) // BLOCK
-        if n_new == 0:
-            self._rest = np.concatenate([self._rest, _in_units(audio)], axis=1)
-            empty = np.zeros(0, np.int64)
-            return empty, empty, empty
         if self._history + n_new > self._slots:
             self._reserve(self._history + n_new)
         gate = np.empty((n_new, self._rows) if self._wide else (self._rows, n_new), bool)
         taken = done = 0
         while done < n_new:
-            slot = (n_before + done) % self._slots
-            n_piece = min(1 if self._wide else _PIECE, n_new - done, self._slots - slot)
+            slot = (self.n_blocks + done) % self._slots
+            n_piece = min(self._piece, n_new - done, self._slots - slot)
             samples = self._samples[: self.n_streams, : n_piece * BLOCK]
-            if n_rest:
-                samples[:, :n_rest] = self._rest
             n_taken = n_piece * BLOCK - n_rest
+            samples[:, :n_rest] = self._rest[:, :n_rest]
             _copy_in_units(samples[:, n_rest:], audio[:, taken : taken + n_taken])
-            taken += n_taken
-            n_rest = 0
+            slots, blocks = slice(slot, slot + n_piece), slice(done, done + n_piece)
             if self._wide:
-                gate[done] = self._analyse_across(self._table[slot])
+                self._analyse_across(self._table[slots], gate[blocks])
             else:
-                table = self._table[:, :, slot : slot + n_piece]
-                gate[:, done : done + n_piece] = self._analyse_along(table)
-            done += n_piece
-        self._rest = _in_units(audio[:, taken:])
+                self._analyse_along(self._table[:, :, slots], gate[:, blocks])
+            taken, n_rest, done = taken + n_taken, 0, done + n_piece
+        self._rest = np.concatenate([self._rest[:, :n_rest], _in_units(audio[:, taken:])], axis=1)
         self.n_blocks += n_new
-        streams, blocks = self._positions(gate)
-        return self._plausible(streams, blocks + n_before)
+        self._gates.append(gate)
 
-    def _positions(self, gate: NDArray[np.bool_]) -> tuple[I64, I64]:
-        """Give (stream, block) of what the gate let through, ordered by stream, then block."""
-        outer, inner = np.divmod(np.flatnonzero(gate), gate.shape[1])
-        if not self._wide:
-            return outer, inner
-        order = np.argsort(inner, kind="stable")
-        return inner[order], outer[order]
+    def take_gated(self) -> tuple[I64, I64, I64]:
+        """Give the gated blocks of the calls since the last time this was asked.
+
+        Returns
+        -------
+        streams, blocks, pairs : shape (m,) each, ordered by stream, then block; the strongest low
+            and high tone of each as ``4 * row + column``.
+        """
+        gate = np.concatenate(self._gates, axis=0 if self._wide else 1)
+        self._gates.clear()
+        outer, inner = np.divmod(np.flatnonzero(gate), max(1, gate.shape[1]))
+        if self._wide:
+            order = np.argsort(inner, kind="stable")
+            outer, inner = inner[order], outer[order]
+        n_blocks = gate.shape[0 if self._wide else 1]
+        return self._plausible(outer, inner + self.n_blocks - n_blocks)
 
     def _plausible(self, streams: I64, blocks: I64) -> tuple[I64, I64, I64]:
         """Name the leading pair of gated blocks; leave out faint ones and single tones."""
@@ -169,40 +168,40 @@ class GoertzelBank:
         kept = np.flatnonzero(kept)
         return streams[kept], blocks[kept], (4 * row + column)[kept]
 
-    def _analyse_across(self, table: F32) -> NDArray[np.bool_]:
-        """One block of many streams; table (17, rows) is filled, the gate has shape (rows,)."""
-        _correlate(self._samples, table[:16])
-        np.einsum("sk,sk->s", self._samples, self._samples, out=table[16])
-        gate = self._gate(table)
-        gate[self.n_streams :] = False
-        return gate
+    def _analyse_across(self, table: F32, gate: NDArray[np.bool_]) -> None:
+        """Fill a few blocks of many streams: table (n, 17, rows), gate (n, rows)."""
+        blocks = self._samples.reshape(self._rows, -1, BLOCK)[:, : len(table)]
+        for i, row in enumerate(table):
+            _correlate(blocks[:, i], row[:16])
+            np.einsum("sk,sk->s", blocks[:, i], blocks[:, i], out=row[16])
+            self._gate(row, gate[i])
+        gate[:, self.n_streams :] = False
 
-    def _analyse_along(self, table: F32) -> NDArray[np.bool_]:
-        """Many blocks of few streams; table (rows, 17, n) is filled, the gate is (rows, n)."""
+    def _analyse_along(self, table: F32, gate: NDArray[np.bool_]) -> None:
+        """Fill many blocks of few streams: table (rows, 17, n), gate (rows, n)."""
         n_new = table.shape[2]
         n_tiled = -(-n_new // _TILE) * _TILE
-        gate = np.empty((self._rows, n_new), bool)
         for row in range(self._rows):
             blocks = self._samples[row, : n_tiled * BLOCK].reshape(n_tiled, BLOCK)
             # a rest that fills no tile is computed apart
             result = table[row] if n_new == n_tiled else np.empty((17, n_tiled), np.float32)
             _correlate(blocks, result[:16])
             np.einsum("nk,nk->n", blocks, blocks, out=result[16])
-            gate[row] = self._gate(result)[:n_new]
             if n_new != n_tiled:
                 table[row] = result[:, :n_new]
-        return gate
+            self._gate(table[row], gate[row])
 
-    def _gate(self, table: F32) -> NDArray[np.bool_]:
-        """Tell which blocks may belong to a tone; table has shape (17, n)."""
-        square = np.square(table[:16])
-        power = np.add(square[:8], square[8:], out=square[:8])
-        pairs = np.maximum(power[0::2], power[1::2])  # (4, n): two low, two high
-        low = np.maximum(pairs[0], pairs[1])
-        high = np.maximum(pairs[2], pairs[3])
-        energy = table[16]
-        gate: NDArray[np.bool_] = low + high > energy * self._gate_fit
-        return gate
+    def _gate(self, table: F32, gate: NDArray[np.bool_]) -> None:
+        """Tell which blocks may belong to a tone; table has shape (17, n), gate (n,)."""
+        n = table.shape[1]
+        # one scratch for all: temporaries of this size cost more in page faults than in sums
+        power = np.multiply(table[:16], table[:16], out=self._scratch[:, :n])
+        power = np.add(power[:8], power[8:], out=power[:8])
+        pairs = np.maximum(power[0::2], power[1::2], out=self._scratch[8:12, :n])
+        groups = np.maximum(pairs[0::2], pairs[1::2], out=self._scratch[12:14, :n])
+        pair = np.add(groups[0], groups[1], out=self._scratch[14, :n])
+        least = np.multiply(table[16], self._gate_fit, out=self._scratch[15, :n])
+        np.greater(pair, least, out=gate)
 
     def pair_at(self, streams: I64, blocks: I64, pairs: I64) -> F32:
         """Correlations with a pair, and the energy: shape (*broadcast, 5), 16-bit units.
