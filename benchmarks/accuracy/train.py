@@ -76,6 +76,8 @@ EDGE_SAMPLES: Final = 40
 LEAST_PRESS_MS: Final = 40.0
 """Presses that ITU-T Q.24 asks to accept."""
 THRESHOLDS: Final = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+NEAR: Final = 6.0
+"""Evidence in which decisions are taken lies within this."""
 PIECE_S: Final = 300
 
 
@@ -246,10 +248,13 @@ def likeness(values: dict[str, float], test: Without, keys: Presses) -> str:
     shipped = load_profile("mask").receiver
     rows = to_fit_on(merged([*test.rows.values(), keys.rows]))
     old, new = evidence(rows, shipped), evidence(rows, with_weights(shipped, values))
+    is_near = np.abs(old) < NEAR
+    moved = (new - old)[is_near]
     return (
         f"Evidence of {len(rows)} held-out rows, fitted against profile: correlation "
-        f"{np.corrcoef(old, new)[0, 1]:.5f}, difference {np.mean(new - old):+.3f} in the mean, "
-        f"{np.std(new - old):.3f} standard deviation; the evidence's own is {np.std(old):.2f}."
+        f"{np.corrcoef(old, new)[0, 1]:.4f}; where the profile says -{NEAR:g} to {NEAR:g} "
+        f"({len(moved)} rows) it moves by {moved.mean():+.2f} in the mean, standard deviation "
+        f"{moved.std():.2f}."
     )
 
 
