@@ -41,7 +41,7 @@ PACKAGES: Final = (
     "pocketsphinx-testdata",
     "wesnoth-1.16-music",
 )
-"""Prompts, single letters and syllables in 20 languages, acted dialogue, read digits, music."""
+"""Prompts, letters and syllables in 19 languages, acted dialogue, read books, music."""
 
 SUFFIXES: Final = (".wav", ".ogg", ".gsm")
 PEAK: Final = 0.5
