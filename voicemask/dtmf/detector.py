@@ -26,6 +26,8 @@ from voicemask.dtmf.profile import Receiver, load_profile
 
 Audio = NDArray[np.float32] | NDArray[np.int16]
 
+_EDGE_MS: Final = 2.0
+"""How far off the edges of a burst may be: a gap of the bridged length must not look longer."""
 _MANY: Final = 64
 """From this many channels on, bursts are measured together every few ticks."""
 _PATIENCE_BLOCKS: Final = 6
@@ -88,7 +90,7 @@ class Decoder:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._gap = receiver.max_gap_ms * RATE_HZ / 1000
+        self._gap = (receiver.max_gap_ms + _EDGE_MS) * RATE_HZ / 1000
         self._context = receiver.context_ms * RATE_HZ / 1000
         self._shortest = receiver.min_tone_ms * RATE_HZ / 1000
         self._open: dict[int, _Press] = {}

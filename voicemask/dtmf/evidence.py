@@ -87,6 +87,13 @@ def evidence(bursts: Bursts, receiver: Receiver) -> F64:
         & (np.abs(bursts.high_deviation) <= r.deviation_max_percent)
         & (bursts.twist_db <= r.twist_max_db)
         & (bursts.twist_db >= r.twist_min_db)
-        & (bursts.level_dbfs >= r.level_min_dbfs)
+        & (_weaker_dbfs(bursts) >= r.level_min_dbfs)
     )
     return np.where(possible, value, -np.inf)
+
+
+def _weaker_dbfs(bursts: Bursts) -> F64:
+    """Level of the weaker tone of each pair: limits of level are per tone."""
+    share = 1 + 10 ** (np.abs(bursts.twist_db) / 10)
+    weaker: F64 = bursts.level_dbfs - 10 * np.log10(share)
+    return weaker

@@ -177,7 +177,10 @@ def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_], n_known: float) -
     # where enough others say the same
     steady = np.where((n_whole >= 3)[:, None], whole, inner)
     level, turn, jitter = _steady(tone, whole, steady, n_whole)
-    total_level = level[:, 0] + level[:, 1]
+    explained = level[:, 0] + level[:, 1]
+    # block by block, so that a jump of phase inside a tone does not cancel it
+    n_counted = np.maximum(n_whole, 1)[:, None]
+    strength = (power * whole[..., None]).sum(axis=1) / n_counted * (2 / BLOCK) ** 2 + _TINY
     deviation = turn * _PERCENT[runs.pair]
     inside = (both * inner).sum(axis=1)
     return Bursts(
@@ -188,7 +191,7 @@ def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_], n_known: float) -
         start=(first_block + 1 - filled[:, head] - before) * float(BLOCK),
         end=(runs.last_block + filled[rows, tail] + after) * float(BLOCK),
         duration=((filled * inner).sum(axis=1) + before + after) * BLOCK,
-        fit=total_level * n_whole * (BLOCK / 2) / ((energy * whole).sum(axis=1) + _TINY),
+        fit=explained * n_whole * (BLOCK / 2) / ((energy * whole).sum(axis=1) + _TINY),
         inner_fit=inside * (2 / BLOCK) / ((energy * inner).sum(axis=1) + _TINY),
         low_deviation=deviation[:, 0],
         high_deviation=deviation[:, 1],
@@ -199,8 +202,8 @@ def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_], n_known: float) -
         outside_after=np.where(
             runs.last_block + MARGIN >= n_known, _UNKNOWN, filled[rows, tail + MARGIN]
         ),
-        twist_db=10 * np.log10((level[:, 1] + _TINY) / (level[:, 0] + _TINY)),
-        level_dbfs=10 * np.log10(total_level / float(FULL_SCALE) ** 2 + _TINY),
+        twist_db=10 * np.log10(strength[:, 1] / strength[:, 0]),
+        level_dbfs=10 * np.log10((strength[:, 0] + strength[:, 1]) / float(FULL_SCALE) ** 2),
         is_continued=is_continued,
     )
 

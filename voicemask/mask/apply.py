@@ -70,6 +70,8 @@ class _Open:
     level_dbfs: float | None
     noise_dbfs: float
     filled_until: int
+    fades_in: bool = True
+    fades_out: bool = True
 
 
 class Masker:
@@ -208,15 +210,22 @@ class Masker:
         fills = self._open[channel]
         for want in due:
             last = fills[-1] if fills else None
-            start, end = max(want.start, self._final), min(want.end, self._n_in_or(is_last, want))
+            start = max(want.start, self._final)
+            end = min(want.end, self._n_in) if is_last else want.end
+            # what is cut off by an end of the stream may be a tone right up to there
+            fades_in = start > 0 and start == want.start
+            fades_out = end == want.end
             if end <= start:
                 continue
             if last is not None and start <= last.end + self._join:
+                last.fades_out = fades_out if end >= last.end else last.fades_out
                 last.end = max(last.end, end)
                 last.level_dbfs = _louder(last.level_dbfs, want.level_dbfs)
                 continue
             noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
-            fills.append(_Open(start, end, want.reason, want.level_dbfs, noise, start))
+            fills.append(
+                _Open(start, end, want.reason, want.level_dbfs, noise, start, fades_in, fades_out)
+            )
         if not fills or is_last:
             return reach
         last = fills[-1]
@@ -224,9 +233,6 @@ class Masker:
         if last.end + self._join < reach:
             return reach
         return min(reach, max(last.start, last.filled_until, last.end - self._fade))
-
-    def _n_in_or(self, is_last: bool, want: _Open) -> int:
-        return self._n_in if is_last else want.end
 
     def _give(
         self,
@@ -265,7 +271,11 @@ class Masker:
         """Samples ``[begin, end)`` of a fill, faded against what policy would pass there."""
         audio = self._filled(channel, begin, end, fill.noise_dbfs)
         place = np.arange(begin, end)
-        nearest = np.minimum(place - fill.start, fill.end - 1 - place)
+        nearest = np.full(len(place), self._fade)
+        if fill.fades_in:
+            nearest = np.minimum(nearest, place - fill.start)
+        if fill.fades_out:
+            nearest = np.minimum(nearest, fill.end - 1 - place)
         fading = np.flatnonzero(nearest < self._fade)
         if len(fading):
             weight = ((nearest[fading] + 1) / (self._fade + 1)).astype(np.float32)

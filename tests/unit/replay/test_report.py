@@ -27,7 +27,7 @@ def test_masked_time_is_summed_over_channels() -> None:
 
 
 def test_a_span_without_a_tone_has_no_level(tmp_path: Path) -> None:
-    body = report(Span(0, 0, 16000, Reason.MUTE, float("-inf"))).as_json()
+    body = report(Span(0, 0, 16000, Reason.MUTE, None)).as_json()
     write_report(tmp_path / "report.json", body)
     text = (tmp_path / "report.json").read_text()
     assert json.loads(text, parse_constant=str)["spans"][0]["level_dbfs"] is None
