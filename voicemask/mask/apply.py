@@ -72,6 +72,7 @@ class _Open:
     filled_until: int
     fades_in: bool = True
     fades_out: bool = True
+    is_left_out: bool = False
 
 
 class Masker:
@@ -222,10 +223,15 @@ class Masker:
                 last.end = max(last.end, end)
                 last.level_dbfs = _louder(last.level_dbfs, want.level_dbfs)
                 continue
+            # the level before this fill must not hold the one before it, whose end is known now
+            if last is not None:
+                self._leave_out(channel, last)
             noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
             fills.append(
                 _Open(start, end, want.reason, want.level_dbfs, noise, start, fades_in, fades_out)
             )
+        if fills and is_last and fills[-1].end > self._n_in:
+            fills[-1].end, fills[-1].fades_out = self._n_in, False
         if not fills or is_last:
             return reach
         last = fills[-1]
@@ -258,11 +264,15 @@ class Masker:
             patches.append(Patch(channel, position, self._kept(channel, position, final)))
         while fills and (is_last or fills[0].end + self._join < final):
             fill = fills.popleft()
-            self._background.leave_out(channel, *self._at_8k(fill.start, fill.end))
+            self._leave_out(channel, fill)
             spans.append(Span(channel, fill.start, fill.end, fill.reason, fill.level_dbfs))
 
-    def _at_8k(self, start: int, end: int) -> tuple[int, int]:
-        return start * RATE_HZ // self._rate_hz, -(-end * RATE_HZ // self._rate_hz)
+    def _leave_out(self, channel: int, fill: _Open) -> None:
+        """Tell the background once what was masked."""
+        if not fill.is_left_out:
+            fill.is_left_out = True
+            start = fill.start * RATE_HZ // self._rate_hz
+            self._background.leave_out(channel, start, -(-fill.end * RATE_HZ // self._rate_hz))
 
     def _kept(self, channel: int, begin: int, end: int) -> F32:
         return self._held[channel, begin - self._final : end - self._final].copy()

@@ -50,10 +50,13 @@ def test_evidence_falls_with_noise() -> None:
 
 
 def test_evidence_grows_with_length() -> None:
+    burst = bursts_of()
     values = [
-        evidence(bursts_of(tone_ms=ms, noise_dbfs=-18), RECEIVER).max() for ms in (25, 50, 100)
+        evidence(replace(burst, duration=np.array([samples])), RECEIVER)[0]
+        for samples in (200.0, 400.0, 800.0)
     ]
-    assert values[0] < values[1] < values[2]
+    np.testing.assert_allclose(np.diff(values), RECEIVER.weight_duration)
+    assert RECEIVER.weight_duration > 0
 
 
 @pytest.mark.parametrize(

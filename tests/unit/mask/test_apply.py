@@ -288,7 +288,6 @@ def test_mark_beyond_the_end_is_cut_there() -> None:
     assert [(span.start, span.end) for span in masked.spans] == [(700, 800)]
 
 
-@pytest.mark.xfail(strict=True, reason="a fill that was open before the end is not cut")
 def test_mark_far_beyond_the_end_is_cut_there() -> None:
     masker = Masker(1)
     masker.mark(0, 100, 90_000, Reason.UNDECODABLE)
