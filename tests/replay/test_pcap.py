@@ -218,6 +218,16 @@ def test_guard_keeps_every_byte_outside_spans(tmp_path: Path) -> None:
     assert 0.1 < covered.mean() < 0.6
 
 
+def test_talk_in_the_report_is_that_of_the_masked_recording(tmp_path: Path) -> None:
+    path = write_capture(tmp_path / "call.pcap", two_way())
+    (masked,), (as_it_came,) = replay(path), replay(path, Policy.OPEN)
+    # the detector takes key tones for talk
+    assert masked.report["talk_s"]["caller"] < 0.1 < as_it_came.report["talk_s"]["caller"]
+    for name in ("caller", "callee"):
+        whole_s = masked.report["talk_s"][name] + masked.report["silence_s"][name]
+        assert whole_s == pytest.approx(masked.report["duration_s"], abs=0.02)
+
+
 def test_packets_keep_their_times_and_headers(tmp_path: Path) -> None:
     items = two_way()
     path = write_capture(tmp_path / "call.pcap", items)

@@ -10,13 +10,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voicemask.audio.vad import TalkMeter
 from voicemask.call import AGENT, CUSTOMER, AudioChunk
 from voicemask.replay.output import whole_file
+
+_METER_S: Final = 60
+"""Audio brought to floats at a time: a long call is not held twice."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,22 @@ class Recording:
                     part = _resample(joined, from_hz, rate_hz)
                     _lay(audio, channel, start * rate_hz // from_hz, part)
         return audio
+
+
+def measure_talk(audio: NDArray[np.int16], rate_hz: int) -> tuple[TalkMeter, ...]:
+    """Measure talk and silence of a recording, shape (n, 2), as it is written: tones masked.
+
+    Masked keys are silence to it where noise or silence stands in for them; a tone may be talk,
+    and so may keys that policy `open` left in.
+    """
+    meters = tuple(TalkMeter(rate_hz) for _ in audio.T)
+    step = _METER_S * rate_hz
+    for channel, meter in enumerate(meters):
+        for begin in range(0, len(audio), step):
+            part = audio[begin : begin + step, channel]
+            meter.push(part.astype(np.float32) / np.float32(32768))
+        meter.flush()
+    return meters
 
 
 def _end(chunk: AudioChunk, rate_hz: int) -> int:

@@ -14,12 +14,21 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from voicemask.audio.codecs import make_codec
 from voicemask.call import AGENT, CUSTOMER, Arrival, Call, LegPlan, Output, Verdict
 from voicemask.capture.policy import Fill, Policy
 from voicemask.dtmf.arbiter import Carrier
 from voicemask.errors import CaptureFileError, CodecError
-from voicemask.replay.call_output import Recording, write_json, write_wav, write_whole
+from voicemask.replay.call_output import (
+    Recording,
+    measure_talk,
+    write_json,
+    write_wav,
+    write_whole,
+)
 from voicemask.replay.capture_file import Record, read_capture, write_pcap
 from voicemask.replay.frames import Counts, Frame, read_frames, to_raw
 from voicemask.replay.sip_trace import InfoDigit, Side, blank_body
@@ -244,9 +253,10 @@ def _is_plain_rtcp(payload: bytes) -> bool:
     return at == len(payload)
 
 
-def _report(replay: _Replay, index: int, duration_s: float, left_out: int) -> dict[str, Any]:
+def _report(replay: _Replay, index: int, audio: NDArray[np.int16], left_out: int) -> dict[str, Any]:
     """Give the report: where and why, how many, never which key."""
     presses = replay.out.presses
+    talk = dict(zip(replay.names, measure_talk(audio, replay.rate_hz), strict=True))
     by_channel = Counter(press.channel for press in presses)
     carriers = Counter(
         "+".join(c.value for c in Carrier if c in press.carriers) for press in presses
@@ -255,10 +265,12 @@ def _report(replay: _Replay, index: int, duration_s: float, left_out: int) -> di
         "call": index,
         "policy": replay.policy.value,
         "fill": replay.fill.value,
-        "duration_s": round(duration_s, 3),
+        "duration_s": round(len(audio) / replay.rate_hz, 3),
         "rate_hz": replay.rate_hz,
         "codecs": list(replay.codecs),
         "channels": list(replay.names),
+        "talk_s": {name: round(meter.talk_s, 2) for name, meter in talk.items()},
+        "silence_s": {name: round(meter.silence_s, 2) for name, meter in talk.items()},
         "spans": [
             {
                 "channel": span.channel,
@@ -287,8 +299,7 @@ def _write(replay: _Replay, index: int, out_dir: Path, left_out: int) -> CallSum
     """Write the outputs of a call, then give all of them their names."""
     records = replay.records()
     audio = replay.recording.render(replay.rate_hz)
-    duration_s = len(audio) / replay.rate_hz
-    report = _report(replay, index, duration_s, left_out)
+    report = _report(replay, index, audio, left_out)
     link_type = records[0].link_type if records else 1
     writers: dict[str, Callable[[BinaryIO], None]] = {
         "pcap": lambda file: write_pcap(file, records, link_type),
@@ -299,7 +310,7 @@ def _write(replay: _Replay, index: int, out_dir: Path, left_out: int) -> CallSum
     return CallSummary(
         index=index,
         codecs=replay.codecs,
-        duration_s=duration_s,
+        duration_s=len(audio) / replay.rate_hz,
         n_packets=len(replay.frames),
         n_key_presses=len(replay.out.presses),
         n_spans=len(replay.out.spans),
