@@ -1,9 +1,9 @@
 """pytest fixtures for QA people, loaded by pytest itself once voicemask is installed.
 
-    def test_our_recorder_keeps_no_digits(voicemask_call, assert_no_readable_digits, tmp_path):
+    def test_our_recorder_keeps_no_digits(voicemask_call, assert_no_readable_digits):
         call = voicemask_call("4111111111111111")
         recording = our_recorder.record(call.audio[0], call.rate_hz)
-        assert_no_readable_digits(recording)
+        assert_no_readable_digits(recording, call.rate_hz)
 
 pytest imports this module at every start, so it imports nothing heavy until a fixture is used.
 """
@@ -60,7 +60,7 @@ def assert_no_readable_digits() -> Callable[..., None]:
 
     ``assert_no_readable_digits(path)`` or ``assert_no_readable_digits(audio, rate_hz)``, with audio
     (n,) or (n_channels, n), floats at full scale +-1.0 or integers at their own full scale. The
-    AssertionError names channel and times of each stretch, never a key.
+    AssertionError names channel (from 0) and times of each stretch, never a key.
     """
     return _assert_no_readable_digits
 
@@ -75,7 +75,7 @@ def _assert_no_readable_digits(audio: str | Path | Samples, rate_hz: int | None 
         found = _readable_in_array(audio, rate_hz)
     if found:
         shown = ", ".join(
-            f"channel {channel + 1} at {start_s:.2f}-{end_s:.2f} s"
+            f"channel {channel} at {start_s:.2f}-{end_s:.2f} s"
             for channel, start_s, end_s in found[:_SHOWN]
         )
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

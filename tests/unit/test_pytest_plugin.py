@@ -29,7 +29,7 @@ def test_plugin_names_channel_and_time_of_readable_digits_and_never_a_key(
     with pytest.raises(AssertionError) as caught:
         assert_no_readable_digits(call.audio, call.rate_hz)
     assert str(caught.value) in {
-        f"digits can be read: channel 2 at {start}-{end} s"
+        f"digits can be read: channel 1 at {start}-{end} s"
         for start in ("0.99", "1.00", "1.01")
         for end in ("1.09", "1.10", "1.11")
     }
