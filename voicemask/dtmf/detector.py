@@ -31,8 +31,8 @@ _EDGE_MS: Final = 2.0
 _MANY: Final = 64
 """From this many channels on, bursts are measured together every few ticks."""
 _PATIENCE_BLOCKS: Final = 6
-_PUSH_SAMPLES: Final = 240 * RATE_HZ
-"""`detect` feeds this much at a time: bounded memory at full speed."""
+_PUSH_SAMPLES: Final = 1 << 23
+"""`detect` feeds this much at a time, over all channels: bounded memory at full speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ def detect(audio: Audio, rate_hz: int = RATE_HZ, profile: str = "decode") -> lis
     if audio.ndim == 1:
         audio = audio[None]
     detector = Detector(audio.shape[0], rate_hz, profile)
-    step = _PUSH_SAMPLES * rate_hz // RATE_HZ
+    step = max(1, _PUSH_SAMPLES // audio.shape[0])
     tones: list[Tone] = []
     for begin in range(0, audio.shape[1], step):
         tones += detector.push(audio[:, begin : begin + step])

@@ -38,7 +38,7 @@ _PAIR_COLUMNS: Final = np.array(
 _TILE: Final = 64
 _WIDE: Final = 64
 """From this many streams on, streams and not blocks are the contiguous axis."""
-_PIECE: Final = 1024
+_PIECE: Final = 2048
 """Blocks analysed at a time: their samples and spectra stay in the second-level cache."""
 _WIDE_PIECE: Final = 2
 """The same over many streams: one tick."""
