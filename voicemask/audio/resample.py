@@ -78,7 +78,19 @@ class StreamResampler:
         self._n_out = 0
 
     def push(self, audio: Audio) -> Audio:
-        """Feed (n_channels, n); give the (n_channels, m) that can be computed."""
+        """Feed (n_channels, n); give the (n_channels, m) that can be computed.
+
+        Raises
+        ------
+        CodecError
+            The audio has another shape.
+        """
+        if audio.ndim != 2 or audio.shape[0] != self._n_channels:
+            raise CodecError(
+                f"audio of shape {audio.shape}",
+                f"is not (channels, samples) with {self._n_channels} channels",
+                "give every channel of the stream in each call",
+            )
         if self._is_same:
             return audio
         if audio.dtype == np.int16:

@@ -73,3 +73,9 @@ def test_resampler_scales_integers_to_full_scale() -> None:
 def test_resampler_refuses_a_rate_below_the_line() -> None:
     with pytest.raises(CodecError, match="6000 Hz"):
         StreamResampler(1, 6000, 8000)
+
+
+@pytest.mark.parametrize("shape", [(160,), (2, 160), (1, 1, 160)])
+def test_resampler_refuses_audio_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(CodecError, match="1 channels"):
+        StreamResampler(1, 8000, 8000).push(np.zeros(shape, np.float32))
