@@ -23,7 +23,8 @@ BENCH_PACKAGES := \
 	asterisk-core-sounds-es-wav=$(SOUNDS)/sounds/es_MX_f_Allison/digits/1.wav \
 	asterisk-core-sounds-it-wav=$(SOUNDS)/sounds/it_IT_m_Carlo/digits/1.wav \
 	asterisk-core-sounds-ru-wav=$(SOUNDS)/sounds/ru_RU_f_IvrvoiceRU/digits/1.wav \
-	asterisk-moh-opsound-wav=$(SOUNDS)/moh/macroform-cold_day.wav
+	asterisk-moh-opsound-wav=$(SOUNDS)/moh/macroform-cold_day.wav \
+	libbcg729-0=libbcg729.so.0
 
 # One BLAS thread: the matrices are small, and a pool of threads is slower beside a busy core.
 export OPENBLAS_NUM_THREADS := 1
@@ -71,8 +72,8 @@ bench: setup $(BENCH) ## accuracy, talk-off, leak, harm and speed beside spandsp
 	$(BIN)/python -m benchmarks.accuracy.cm7291
 	$(BIN)/python -m benchmarks.accuracy.sweeps
 	$(BIN)/python -m benchmarks.accuracy.talkoff
-	$(BIN)/python -m benchmarks.leak.run
-	$(BIN)/python -m benchmarks.harm.run
+	$(BIN)/python -m benchmarks.leak.run --save --plot docs/img/leak.png
+	$(BIN)/python -m benchmarks.harm.run --save
 	$(BIN)/python -m benchmarks.accuracy.plots
 
 audit: $(DEV) ## look up known vulnerabilities of the locked dependencies (needs the network)
