@@ -1,7 +1,9 @@
 """Print what masking does to audio that holds no tones.
 
 ``python -m benchmarks.harm.run`` from the root of the project. Policy `guard`: the share of human
-speech and of music on hold that is altered (every sample inside a masked span counts). Policy
+speech and of music on hold that is altered (every sample inside a masked span counts), of a normal
+talker and of a quiet one through GSM. A level alone changes nothing: what is judged are ratios, so
+material at its own level, at -20 and at -35 dBFS gives the same spans, sample by sample. Policy
 `capture`: intelligibility (STOI, pystoi) and loudness (ITU-R BS.1770-4, K-weighted and gated, and
 plain RMS) of speech against the original. See benchmarks/leak/README.md.
 """
@@ -9,6 +11,7 @@ plain RMS) of speech against the original. See benchmarks/leak/README.md.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +21,7 @@ from pystoi import stoi
 
 from benchmarks.accuracy.results import write_result
 from benchmarks.harm.loudness import loudness_lufs, rms_db
-from benchmarks.material import corpus
+from benchmarks.material import codecs, corpus
 from voicemask.capture.policy import Fill, Policy
 from voicemask.mask.apply import Masker
 
@@ -26,6 +29,13 @@ Float32 = NDArray[np.float32]
 
 RATE_HZ: Final = corpus.RATE_HZ
 BLOCK_SAMPLES: Final = 10 * RATE_HZ
+QUIET_DBFS: Final = -35.0
+"""Active level of a quiet talker, 15 dB below a normal one."""
+LINES: Final[dict[str, Callable[[Float32], Float32]]] = {
+    f"{corpus.LEVEL_DBFS:.0f} dBFS": corpus.normalised,
+    f"{QUIET_DBFS:.0f} dBFS, GSM": lambda audio: codecs.gsm(corpus.normalised(audio, QUIET_DBFS)),
+}
+"""What material is heard over: name, and audio (n,) to audio (n,)."""
 STOI_SHORTEST_S: Final = 1.5
 """STOI compares stretches of 0.4 s and drops silent frames: shorter prompts give it too few."""
 
@@ -68,20 +78,15 @@ def guard_harm(name: str, pieces: list[Float32]) -> Altered:
     return Altered(name, sum(piece.size for piece in pieces), n_altered, n_spans)
 
 
-def guard_table(levels_dbfs: tuple[float | None, ...], speeds: tuple[float, ...]) -> list[Altered]:
-    """Measure `guard` on all speech, by language, and on music, at levels and speeds."""
+def guard_table(speeds: tuple[float, ...]) -> list[Altered]:
+    """Measure `guard` on all speech, by language, and on music, over lines and at speeds."""
     rows = []
-    for level in levels_dbfs:
-        at = "own level" if level is None else f"{level:.0f} dBFS"
+    for at, line in LINES.items():
         for language in corpus.LANGUAGES:
-            prompts = [
-                corpus.normalised(p.audio, level)
-                for p in corpus.prompts()
-                if p.language == language
-            ]
+            prompts = [line(p.audio) for p in corpus.prompts() if p.language == language]
             rows.append(guard_harm(f"speech {language}, {at}", prompts))
         rows.append(_total(f"speech, {at}", rows[-len(corpus.LANGUAGES) :]))
-        rows.append(guard_harm(f"music, {at}", [corpus.music(level)]))
+        rows.append(guard_harm(f"music, {at}", [line(corpus.music(None))]))
     for speed in speeds:
         prompts = [corpus.at_speed(corpus.normalised(p.audio), speed) for p in corpus.prompts()]
         rows.append(guard_harm(f"speech at speed {speed}", prompts))
@@ -131,7 +136,7 @@ def capture_harm(n_prompts: int) -> dict[str, NDArray[np.float64]]:
 def _guard(with_speeds: bool) -> dict[str, float]:
     """Print the table of `guard`; give name -> percent altered."""
     print(f"{'guard':28s}{'hours':>8s}{'altered %':>11s}{'spans':>8s}{'per hour':>9s}")
-    rows = guard_table((corpus.LEVEL_DBFS, None), corpus.SPEEDS if with_speeds else ())
+    rows = guard_table(corpus.SPEEDS if with_speeds else ())
     for row in rows:
         print(row.line())
     return {row.name: round(100 * row.n_altered / row.n_samples, 5) for row in rows}
