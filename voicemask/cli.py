@@ -7,7 +7,6 @@ are one line on stderr. Everything heavy is imported by the command that needs i
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
 import sys
@@ -19,14 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
 import typer
 
 import voicemask
+from voicemask import listing
 from voicemask.capture.policy import Fill, Policy
-from voicemask.console import bar, complain, log, print_table, printable, start_log
+from voicemask.console import bar, complain, log, printable, start_log
 from voicemask.errors import AudioFileError, InputError
 
 if TYPE_CHECKING:
     from voicemask.config import Settings as Config
     from voicemask.replay.folder import FileResult
-    from voicemask.replay.listen import HeardDigit, ReadableDigit
     from voicemask.replay.report import Settings
 
 _READABLE: Final = 1
@@ -34,7 +33,6 @@ _UNUSABLE: Final = 2
 _INTERRUPTED: Final = 128 + 2
 _BROKEN_PIPE: Final = 128 + 13
 _TERMINATED: Final = 128 + 15
-_PLACES_SHOWN: Final = 8
 
 app = typer.Typer(
     help="Keep keyed card digits out of recordings and captures.",
@@ -192,34 +190,15 @@ def detect(
         for item in heard:
             key = item.digit.reveal() if reveal else "*"
             if output is OutputFormat.JSONL:
-                print(_digit_line(item, key, path if has_many else None))
+                print(listing.digit_line(item, key, path if has_many else None))
             else:
-                rows.append(_digit_row(item, key, path))
+                rows.append(listing.digit_row(item, key, path))
         return 0
 
     code = _for_each(files, hear)
     if output is OutputFormat.TABLE:
-        heads = ("file", "channel", "start s", "end s", "key", "level dBFS", "twist dB")
-        if rows:
-            print_table(heads, rows)
-        print(f"{len(rows)} key presses")
+        listing.print_digits(rows)
     return code
-
-
-def _digit_line(item: HeardDigit, key: str, path: Path | None) -> str:
-    line: dict[str, object] = {
-        "digit": key,
-        "start": round(item.start_s, 6),
-        "end": round(item.end_s, 6),
-        "channel": item.channel,
-    }
-    return json.dumps(line if path is None else line | {"file": str(path)})
-
-
-def _digit_row(item: HeardDigit, key: str, path: Path) -> list[str]:
-    times = [f"{item.start_s:.3f}", f"{item.end_s:.3f}"]
-    levels = [f"{item.level_dbfs:.1f}", f"{item.twist_db:+.1f}"]
-    return [str(path), str(item.channel), *times, key, *levels]
 
 
 @app.command()
@@ -335,36 +314,14 @@ def verify(files: Files, output: Format = OutputFormat.TABLE) -> int:
             places = audit_file(path, progress)
         log("file verified", file=str(path), n_readable=len(places))
         if output is OutputFormat.JSONL:
-            print(_verdict_line(path, places))
+            print(listing.verdict_line(path, places))
         else:
-            rows.append(_verdict_row(path, places))
+            rows.append(listing.verdict_row(path, places))
         return _READABLE if places else 0
 
     code = _for_each(files, audit)
-    if rows:
-        print_table(("file", "verdict", "readable", "where (channel: seconds)"), rows)
+    listing.print_verdicts(rows)
     return code
-
-
-def _verdict_line(path: Path, places: list[ReadableDigit]) -> str:
-    found = [
-        {
-            "channel": place.channel,
-            "start": round(place.start_s, 6),
-            "end": round(place.end_s, 6),
-            "confidence": round(place.confidence, 3),
-        }
-        for place in places
-    ]
-    verdict = {"file": str(path), "clean": not places, "n_readable": len(places), "places": found}
-    return json.dumps(verdict)
-
-
-def _verdict_row(path: Path, places: list[ReadableDigit]) -> list[str]:
-    shown = [f"{place.channel}: {place.start_s:.2f}" for place in places[:_PLACES_SHOWN]]
-    rest = [f"and {len(places) - _PLACES_SHOWN} more"] if len(places) > _PLACES_SHOWN else []
-    verdict = "DIGITS READABLE" if places else "clean"
-    return [str(path), verdict, str(len(places)), ", ".join(shown + rest)]
 
 
 @app.command()
@@ -394,19 +351,7 @@ def replay(
             customer=Side(customer.value) if customer else None,
             on_progress=progress,
         )
-    rows = [
-        [
-            str(call.index),
-            ", ".join(call.codecs),
-            f"{call.duration_s:.1f}",
-            str(call.n_packets),
-            str(call.n_key_presses),
-            str(call.n_spans),
-            ", ".join(path.name for path in call.paths),
-        ]
-        for call in calls
-    ]
-    print_table(("call", "codecs", "seconds", "packets", "key presses", "spans", "files"), rows)
+    listing.print_calls(calls)
     return 0
 
 
@@ -418,17 +363,10 @@ def profiles(
     ] = None,
 ) -> int:
     """List the receiver profiles, or show the values of one with their sources."""
-    from voicemask.dtmf.profile import describe_profile, load_profile, profile_names
-
     if name is None:
-        kinds = [(known, load_profile(known).kind) for known in profile_names()]
-        print_table(("profile", "kind"), kinds)
+        listing.print_profiles()
     else:
-        rows = [
-            (row.key, f"{row.value:g}", row.unit, row.source, row.status)
-            for row in describe_profile(name)
-        ]
-        print_table(("value of", "is", "unit", "source", "status"), rows)
+        listing.print_profile(name)
     return 0
 
 
