@@ -73,6 +73,7 @@ class Receiver:
     evidence_sure: float = quantity("1", -50, 50, "evidence that needs no other")
     evidence_near: float = quantity("1", -50, 50, "evidence that does near a sure one")
     evidence_anchor: float = quantity("1", -50, 50, "evidence a sure one must have for that")
+    evidence_row: float = quantity("1", -50, 50, "evidence that does where many stand in a row")
     context_ms: float = quantity("ms", 0, 10000, "how near that is")
     weight_bias: float = quantity("1", -100, 100, "evidence: constant")
     weight_duration: float = quantity("1", -100, 100, "evidence: per doubling of the length")

@@ -26,6 +26,8 @@ from voicemask.dtmf.profile import Receiver
 
 GROWTH: Final = 24
 """Blocks either side of a burst in which its tone is followed on."""
+_ROW: Final = 4
+"""So many doubtful bursts within the context of one make it a tone."""
 _HELD: Final = 0.45
 """A block holds the tone on while both tones keep this share of their amplitude."""
 _MISSES: Final = 2
@@ -67,6 +69,8 @@ class SpanFinder:
         self._late: Bursts | None = None  # bursts whose neighbourhood is not there yet
         self._waiting: list[deque[_Candidate]] = [deque() for _ in range(n_channels)]
         self._anchor_end = [-inf] * n_channels
+        # starts of the latest candidates that count as one of a row
+        self._row: list[deque[float]] = [deque(maxlen=_ROW) for _ in range(n_channels)]
 
     @property
     def lag_samples(self) -> int:
@@ -178,10 +182,13 @@ class SpanFinder:
             candidate.evidence >= r.evidence_sure
             or candidate.start - self._anchor_end[channel] <= self._context
             or any(c.evidence >= r.evidence_anchor and c.start <= latest for c in waiting)
+            or self._is_in_a_row(channel, waiting, latest)
         )
         if not is_masked and horizon <= latest:
             return False
         waiting.popleft()
+        if candidate.evidence >= r.evidence_row:
+            self._row[channel].append(candidate.start)
         if is_masked:
             decided.append(
                 Stretch(
@@ -192,6 +199,13 @@ class SpanFinder:
                 )
             )
         return True
+
+    def _is_in_a_row(self, channel: int, waiting: deque[_Candidate], latest: float) -> bool:
+        """Tell whether enough candidates stand close together: chance does not key in rows."""
+        candidate, least = waiting[0], self._receiver.evidence_row
+        before = sum(candidate.start - start <= self._context for start in self._row[channel])
+        after = sum(c.evidence >= least and c.start <= latest for c in waiting)
+        return before + after >= _ROW
 
 
 def _reach(holds: NDArray[np.bool_]) -> NDArray[np.int64]:
