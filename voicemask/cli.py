@@ -182,10 +182,13 @@ def detect(
         complain("--reveal prints keys in clear: what this prints may be card data")
     has_many = len(files) > 1
     rows: list[list[str]] = []
+    n_heard = 0
 
     def hear(path: Path) -> int:
+        nonlocal n_heard
         with bar(path.name) as progress:
             heard = detect_file(path, profile, progress)
+        n_heard += 1
         log("file read", file=str(path), n_key_presses=len(heard))
         for item in heard:
             key = item.digit.reveal() if reveal else "*"
@@ -196,7 +199,8 @@ def detect(
         return 0
 
     code = _for_each(files, hear)
-    if output is OutputFormat.TABLE:
+    # of files that could not be read there is nothing to count
+    if output is OutputFormat.TABLE and n_heard:
         listing.print_digits(rows)
     return code
 

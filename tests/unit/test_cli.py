@@ -80,6 +80,12 @@ def test_detect_names_the_file_when_there_are_several(call: Path, quiet: Path) -
     assert {json.loads(line)["file"] for line in shown.stdout.splitlines()} == {str(call)}
 
 
+def test_detect_counts_nothing_where_nothing_could_be_read(tmp_path: Path) -> None:
+    result = run("detect", tmp_path / "missing.wav")
+    assert result.exit_code == 2
+    assert "key presses" not in result.stdout
+
+
 def test_detect_table_counts_and_shows_no_key(call: Path) -> None:
     shown = run("detect", call)
     assert shown.exit_code == 0
