@@ -10,6 +10,7 @@ Invariant: rows depend on the streams' samples alone, not on how they were batch
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from voicemask.dtmf.goertzel import BLOCK, GoertzelBank
 from voicemask.dtmf.measure import COLUMNS, MARGIN, Bursts, measure
 from voicemask.dtmf.profile import Receiver
 from voicemask.dtmf.run import SEGMENT, RunJoiner, Runs
+
+_SPARE: Final = 8
+"""Blocks kept beyond what a measurement reads: calls of any length come between."""
 
 __all__ = ["SEGMENT", "BurstFinder", "Bursts"]
 
@@ -42,7 +46,7 @@ class BurstFinder:
         patience_blocks: int = 0,
     ) -> None:
         self.bank = GoertzelBank(
-            n_streams, receiver, max(history_blocks, 2 * COLUMNS + patience_blocks)
+            n_streams, receiver, max(history_blocks, COLUMNS + patience_blocks + _SPARE)
         )
         self.lag_blocks = SEGMENT + MARGIN + patience_blocks + 1
         """A burst is reported at the latest this many blocks after its start."""
@@ -50,7 +54,8 @@ class BurstFinder:
         self._joiner = RunJoiner(n_streams)
         self._receiver = receiver
         self._n_known = inf
-        self._n_joined = 0  # blocks whose runs are known
+        self.n_measured = 0
+        """Blocks whose runs are known."""
         self._none = self._measure(Runs.none())
         self._waiting = Runs.none()  # for the blocks after them
 
@@ -58,11 +63,11 @@ class BurstFinder:
         """Feed (n_streams, n) samples, float32 (full scale +-1.0) or int16; give complete rows."""
         bank = self.bank
         bank.push(audio)
-        if bank.n_blocks - self._n_joined <= self._patience and self._n_known == inf:
+        if bank.n_blocks - self.n_measured <= self._patience and self._n_known == inf:
             return self._none
         streams, blocks, pairs = bank.take_gated()
-        runs = self._joiner.push(streams, blocks, pairs, self._n_joined, bank.n_blocks)
-        self._n_joined = bank.n_blocks
+        runs = self._joiner.push(streams, blocks, pairs, self.n_measured, bank.n_blocks)
+        self.n_measured = bank.n_blocks
         runs = self._waiting.then(runs)
         ready = runs.last_block + MARGIN < bank.n_blocks
         self._waiting = runs.take(~ready)

@@ -30,7 +30,7 @@ _EDGE_MS: Final = 2.0
 """How far off the edges of a burst may be: a gap of the bridged length must not look longer."""
 _MANY: Final = 64
 """From this many channels on, bursts are measured together every few ticks."""
-_PATIENCE_BLOCKS: Final = 6
+_PATIENCE_BLOCKS: Final = 14
 _PUSH_SAMPLES: Final = 1 << 23
 """`detect` feeds this much at a time, over all channels: bounded memory at full speed."""
 
@@ -217,7 +217,10 @@ class Detector:
 
     def push(self, audio: Audio) -> list[Tone]:
         """Feed (n_channels, n) samples, float32 (full scale +-1.0) or int16; any n, also 0."""
-        return self._decode(self._finder.push(self._resampler.push(audio)))
+        n_measured = self._finder.n_measured
+        bursts = self._finder.push(self._resampler.push(audio))
+        # nothing was looked at: nothing can have become certain
+        return self._decode(bursts) if self._finder.n_measured > n_measured else []
 
     def flush(self) -> list[Tone]:
         """End the streams; give the tones that were still open."""

@@ -91,7 +91,7 @@ class GoertzelBank:
         self._rest = np.zeros((n_streams, 0), np.float32)
         self._slots = 0
         self._at = np.zeros((self._rows, 0, 17), np.float32)
-        self._reserve(history_blocks + _TILE // 4)
+        self._reserve(history_blocks + _WIDE_PIECE)
 
     def _reserve(self, slots: int) -> None:
         """Make a ring of `slots` blocks, keeping those that are readable.

@@ -245,13 +245,20 @@ def _steady(
     """
     step = tone[:, 1:] * tone[:, :-1].conj() * (steady[:, 1:] & steady[:, :-1])[..., None]
     turn = np.angle(step.sum(axis=1))
-    back = np.exp(-1j * turn)[:, None]
     weight = np.abs(step)
-    departure = np.angle(step * back)
+    departure = np.angle(step * _turned(-turn)[:, None])
     jitter = np.sqrt((weight * departure**2).sum(axis=1) / (weight.sum(axis=1) + _TINY))
-    unturned = tone * np.exp(-1j * (turn[:, None] * _COLUMN[:, None]))
+    unturned = tone * _turned(-turn[:, None] * _COLUMN[:, None])
     aligned = (unturned * whole[..., None]).sum(axis=1)
     # a tone off the bank's frequency loses this much inside one block
     loss = np.sinc(turn / (2 * np.pi)) ** 2
     coherent = (aligned.real**2 + aligned.imag**2) / np.maximum(n_whole, 1)[:, None] ** 2
     return coherent * (2 / BLOCK) ** 2 / loss, turn, jitter
+
+
+def _turned(phase: F64) -> C128:
+    """Unit phasors, by real functions: the complex exponential is several times slower."""
+    result = np.empty(phase.shape, np.complex128)
+    np.cos(phase, out=result.real)
+    np.sin(phase, out=result.imag)
+    return result
