@@ -86,6 +86,7 @@ class GoertzelBank:
         self._rows = -(-n_streams // _TILE) * _TILE if self._wide else n_streams
         self._piece = _WIDE_PIECE if self._wide else _PIECE
         self._samples = np.zeros((self._rows, self._piece * BLOCK), np.float32)
+        self._result = np.zeros((17, 0 if self._wide else _PIECE), np.float32)
         self._gates: list[NDArray[np.bool_]] = []
         self._scratch = np.zeros((16, self._rows if self._wide else _PIECE), np.float32)
         self._rest = np.zeros((n_streams, 0), np.float32)
@@ -141,6 +142,8 @@ class GoertzelBank:
     def take_gated(self) -> tuple[I64, I64, I64]:
         """Give the gated blocks of the calls since the last time this was asked.
 
+        Blocks whose neighbours are known and shut are left out: one block is no run.
+
         Returns
         -------
         streams, blocks, pairs : shape (m,) each, ordered by stream, then block; the strongest low
@@ -148,6 +151,7 @@ class GoertzelBank:
         """
         gate = np.concatenate(self._gates, axis=0 if self._wide else 1)
         self._gates.clear()
+        _drop_alone(gate if self._wide else gate.T)
         outer, inner = np.divmod(np.flatnonzero(gate), max(1, gate.shape[1]))
         if self._wide:
             order = np.argsort(inner, kind="stable")
@@ -183,13 +187,12 @@ class GoertzelBank:
         n_tiled = -(-n_new // _TILE) * _TILE
         for row in range(self._rows):
             blocks = self._samples[row, : n_tiled * BLOCK].reshape(n_tiled, BLOCK)
-            # a rest that fills no tile is computed apart
-            result = table[row] if n_new == n_tiled else np.empty((17, n_tiled), np.float32)
+            # in the cache first: the table's rows lie pages apart
+            result = self._result[:, :n_tiled]
             _correlate(blocks, result[:16])
             np.einsum("nk,nk->n", blocks, blocks, out=result[16])
-            if n_new != n_tiled:
-                table[row] = result[:, :n_new]
-            self._gate(table[row], gate[row])
+            self._gate(result[:, :n_new], gate[row])
+            table[row] = result[:, :n_new]
 
     def _gate(self, table: F32, gate: NDArray[np.bool_]) -> None:
         """Tell which blocks may belong to a tone; table has shape (17, n), gate (n,)."""
@@ -230,6 +233,12 @@ class GoertzelBank:
         """Energy of blocks: sum of squares over BLOCK samples, 16-bit units."""
         energy: F32 = self._at[streams, self._slots_of(blocks), 16]
         return energy
+
+
+def _drop_alone(gate: NDArray[np.bool_]) -> None:
+    """Shut the blocks (n, rows) between two shut ones; at the ends a neighbour is not known."""
+    if len(gate) > 2:
+        gate[1:-1] &= gate[:-2] | gate[2:]
 
 
 def _correlate(rows: F32, out: F32) -> None:
