@@ -32,16 +32,16 @@ _FULL: Final = 0.8
 """Blocks with more of the tone's amplitude than this lie inside it."""
 _UNKNOWN: Final = 0.4
 """Amplitude assumed beyond the ends of a stream: cut speech is not a tone that stops."""
-_TINY: Final = 1e-20
+_TINY: Final = np.float32(1e-20)
 
 F64 = NDArray[np.float64]
-C128 = NDArray[np.complex128]
+C64 = NDArray[np.complex64]
 I64 = NDArray[np.int64]
 
 _COLUMN: Final = np.arange(COLUMNS)
 _HZ: Final = np.array([[TONES_HZ[p // 4], TONES_HZ[4 + p % 4]] for p in range(16)], np.float64)
 _STEP: Final = np.exp(-2j * np.pi * ((_HZ * BLOCK / RATE_HZ) % 1.0))
-_ADVANCE: Final = _STEP[:, None, :] ** _COLUMN[:, None]
+_ADVANCE: Final = (_STEP[:, None, :] ** _COLUMN[:, None]).astype(np.complex64)
 """Takes the nominal phase advance back, shape (16 pairs, COLUMNS, 2 tones)."""
 _PERCENT: Final = 100 * RATE_HZ / (2 * np.pi * BLOCK) / _HZ
 """Percent of deviation per radian of phase step, shape (16, 2)."""
@@ -61,7 +61,7 @@ def _unmixing() -> F64:
     return result
 
 
-_UNMIXING: Final = _unmixing()
+_UNMIXING: Final = _unmixing().astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def measure(
     """
     inner = (_COLUMN >= MARGIN) & (MARGIN + runs.n_blocks[:, None] > _COLUMN)
     kept = np.flatnonzero(_is_promising(runs, table, inner, receiver))
-    return _measure(runs.take(kept), table[kept].astype(np.float64), inner[kept], n_known)
+    return _measure(runs.take(kept), table[kept], inner[kept], n_known)
 
 
 def _is_promising(
@@ -154,13 +154,15 @@ def _is_promising(
     return promising
 
 
-def _measure(runs: Runs, table: F64, inner: NDArray[np.bool_], n_known: float) -> Bursts:
+def _measure(
+    runs: Runs, table: NDArray[np.float32], inner: NDArray[np.bool_], n_known: float
+) -> Bursts:
     rows = np.arange(len(runs))
     n_blocks = runs.n_blocks
     head, tail = MARGIN, MARGIN + n_blocks - 1
     energy = table[..., 4]
     # cosine and sine side by side are a complex number: shape (m, COLUMNS, 2 tones)
-    tone = np.matmul(table[..., :4], _UNMIXING[runs.pair]).view(np.complex128)
+    tone = np.matmul(table[..., :4], _UNMIXING[runs.pair]).view(np.complex64)
     tone *= _ADVANCE[runs.pair]
     power = tone.real**2 + tone.imag**2
     both = power[..., 0] + power[..., 1]
@@ -233,7 +235,7 @@ def _roughness(power: F64, inner: NDArray[np.bool_], n_blocks: I64) -> F64:
 
 
 def _steady(
-    tone: C128, whole: NDArray[np.bool_], steady: NDArray[np.bool_], n_whole: I64
+    tone: C64, whole: NDArray[np.bool_], steady: NDArray[np.bool_], n_whole: I64
 ) -> tuple[F64, F64, F64]:
     """Fit steady sinusoids to the two tones of each run; tone has shape (m, COLUMNS, 2).
 
@@ -256,9 +258,9 @@ def _steady(
     return coherent * (2 / BLOCK) ** 2 / loss, turn, jitter
 
 
-def _turned(phase: F64) -> C128:
+def _turned(phase: F64) -> C64:
     """Unit phasors, by real functions: the complex exponential is several times slower."""
-    result = np.empty(phase.shape, np.complex128)
+    result = np.empty(phase.shape, np.complex64)
     np.cos(phase, out=result.real)
     np.sin(phase, out=result.imag)
     return result
