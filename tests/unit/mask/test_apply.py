@@ -401,3 +401,11 @@ def test_auditor_reads_nothing_in_masked_audio(mask: Any, policy: Policy, fill: 
     call = make_call(KEYS, n_channels=2, channel=1, noise_dbfs=-45)
     assert len(audit(call.audio)) >= len(KEYS)
     assert audit(mask(call.audio, policy=policy, fill=fill).audio) == []
+
+
+def test_guard_masks_keys_far_below_speech_level() -> None:
+    call = make_call("0123456789*#ABCD", level_dbfs=-70, noise_dbfs=-82, tone_ms=60, pause_ms=90)
+    masker = Masker(1)
+    spans = [*masker.push(call.audio).spans, *masker.flush().spans]
+    for press in call.truth:
+        assert any(span.start <= press.start and press.end <= span.end for span in spans)
