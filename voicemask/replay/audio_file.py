@@ -17,18 +17,11 @@ import numpy as np
 
 from voicemask.errors import AudioFileError
 from voicemask.replay.riff import WavLayout, read_layout
-from voicemask.replay.samples import Raw, SampleFormat, format_of
+from voicemask.replay.samples import AudioWriter, Raw, SampleFormat, format_of
 
 MIN_RATE_HZ: Final = 8000
 """The highest DTMF tone is 1633 Hz, its second harmonic and the voice band need 4 kHz."""
 _COPY_BYTES: Final = 1 << 20
-
-
-class AudioWriter(Protocol):
-    """Takes raw frames (n_frames, n_channels) in order."""
-
-    def write(self, raw: Raw) -> None:
-        """Append frames."""
 
 
 class AudioReader(Protocol):

@@ -17,8 +17,7 @@ import numpy as np
 import soundfile
 
 from voicemask.errors import AudioFileError
-from voicemask.replay.audio_file import AudioWriter
-from voicemask.replay.samples import Raw, SampleFormat, floating, left_aligned
+from voicemask.replay.samples import AudioWriter, Raw, SampleFormat, floating, left_aligned
 
 _INTEGER_BITS: Final = {
     "PCM_S8": 8,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,13 @@ class SampleFormat:
     dtype: np.dtype[Any]
     decode: Callable[[Raw], Audio]
     encode: Callable[[Audio], Raw]
+
+
+class AudioWriter(Protocol):
+    """Takes raw frames (n_frames, n_channels) in order."""
+
+    def write(self, raw: Raw) -> None:
+        """Append frames."""
 
 
 def _scaled(raw: Raw, scale: float) -> Audio:

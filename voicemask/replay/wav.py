@@ -17,10 +17,10 @@ from voicemask.capture.policy import Fill, Policy
 from voicemask.errors import AudioFileError
 from voicemask.mask.apply import Masked, Masker, Patch
 from voicemask.mask.span import Span
-from voicemask.replay.audio_file import AudioReader, AudioWriter, open_audio
+from voicemask.replay.audio_file import AudioReader, open_audio
 from voicemask.replay.output import whole_file
 from voicemask.replay.report import FileReport
-from voicemask.replay.samples import Raw, SampleFormat
+from voicemask.replay.samples import AudioWriter, Raw, SampleFormat
 
 BLOCK_SAMPLES: Final = 1 << 21
 """Samples of all channels in one block, 8 MB as float32: larger ones save little more time."""
