@@ -170,6 +170,8 @@ class Masker:
     def _add(
         self, channel: int, start: int, end: int, reason: Reason, level_dbfs: float | None
     ) -> None:
+        if self._policy in (Policy.OPEN, Policy.MUTE):
+            return  # nothing is filled, or everything is
         self._wanted[channel].append(_Open(start, end, reason, level_dbfs, 0.0, start))
 
     def _settle(self, reach: int, tones: list[Tone], *, is_last: bool = False) -> Masked:

@@ -409,3 +409,11 @@ def test_guard_masks_keys_far_below_speech_level() -> None:
     spans = [*masker.push(call.audio).spans, *masker.flush().spans]
     for press in call.truth:
         assert any(span.start <= press.start and press.end <= span.end for span in spans)
+
+
+@pytest.mark.parametrize("policy", [Policy.OPEN, Policy.MUTE])
+def test_policies_that_fill_no_span_keep_no_list_of_them(policy: Policy) -> None:
+    masker = Masker(1, policy=policy)
+    masker.push(make_call("0123456789").audio)
+    masker.mark(0, 10**6, 10**6 + 800, Reason.EVENT)
+    assert masker._wanted == [[]]
