@@ -10,7 +10,7 @@ long enough and its evidence suffices, by itself or beside that of its neighbour
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log2
 from typing import Final
 
@@ -226,26 +226,18 @@ class Detector:
         """End the streams; give the tones that were still open."""
         tones = self._decode(self._finder.push(self._resampler.flush()))
         tones += self._decode(self._finder.flush())
-        return tones + self._at_rate(self._decoder.flush())
+        return tones + at_rate(self._decoder.flush(), self._rate_hz)
 
     def _decode(self, bursts: Bursts) -> list[Tone]:
-        return self._at_rate(self._decoder.push(bursts, self._finder.n_known))
+        return at_rate(self._decoder.push(bursts, self._finder.n_known), self._rate_hz)
 
-    def _at_rate(self, tones: list[Tone]) -> list[Tone]:
-        if self._rate_hz == RATE_HZ:
-            return tones
-        scale = self._rate_hz / RATE_HZ
-        return [
-            Tone(
-                t.channel,
-                round(t.start * scale),
-                round(t.end * scale),
-                t.digit,
-                t.level_dbfs,
-                t.twist_db,
-            )
-            for t in tones
-        ]
+
+def at_rate(tones: list[Tone], rate_hz: int) -> list[Tone]:
+    """Give tones found at 8000 Hz with their samples counted at `rate_hz`."""
+    if rate_hz == RATE_HZ:
+        return tones
+    scale = rate_hz / RATE_HZ
+    return [replace(t, start=round(t.start * scale), end=round(t.end * scale)) for t in tones]
 
 
 def detect(audio: Audio, rate_hz: int = RATE_HZ, profile: str = "decode") -> list[Tone]:

@@ -8,7 +8,7 @@ does not touch cannot change, and one that was not examined cannot pass.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from voicemask.audio.resample import StreamResampler
 from voicemask.capture.policy import Fill, Policy
-from voicemask.dtmf.detector import Decoder, Tone
+from voicemask.dtmf.detector import Decoder, Tone, at_rate
 from voicemask.dtmf.goertzel import RATE_HZ
 from voicemask.dtmf.profile import load_profile
 from voicemask.mask.background import HISTORY_BLOCKS, Background
@@ -197,7 +197,7 @@ class Masker:
             ]
         self._held = self._held[:, final - self._final :]
         self._final = final
-        return Masked(final, tuple(patches), tuple(spans), tuple(self._at_rate(tones)))
+        return Masked(final, tuple(patches), tuple(spans), tuple(at_rate(tones, self._rate_hz)))
 
     def _mute(self, channel: int, patches: list[Patch]) -> None:
         if self._n_in > self._final:
@@ -212,26 +212,28 @@ class Masker:
         self._wanted[channel] = [w for w in wanted if not (w.start < reach or is_last)]
         fills = self._open[channel]
         for want in due:
+            start, whole_end, level = max(want.start, self._final), want.end, want.level_dbfs
+            # another channel may hold back a fill that a late mark starts before: one fill of both
+            while fills and fills[-1].start > start:
+                later = fills.pop()
+                whole_end, level = max(whole_end, later.end), _louder(level, later.level_dbfs)
+            end = min(whole_end, self._n_in) if is_last else whole_end
             last = fills[-1] if fills else None
-            start = max(want.start, self._final)
-            end = min(want.end, self._n_in) if is_last else want.end
             # what is cut off by an end of the stream may be a tone right up to there
             fades_in = start > 0 and start == want.start
-            fades_out = end == want.end
+            fades_out = end == whole_end
             if end <= start:
                 continue
             if last is not None and start <= last.end + self._join:
                 last.fades_out = fades_out if end >= last.end else last.fades_out
                 last.end = max(last.end, end)
-                last.level_dbfs = _louder(last.level_dbfs, want.level_dbfs)
+                last.level_dbfs = _louder(last.level_dbfs, level)
                 continue
             # the level before this fill must not hold the one before it, whose end is known now
             if last is not None:
                 self._leave_out(channel, last)
             noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
-            fills.append(
-                _Open(start, end, want.reason, want.level_dbfs, noise, start, fades_in, fades_out)
-            )
+            fills.append(_Open(start, end, want.reason, level, noise, start, fades_in, fades_out))
         if fills and is_last and fills[-1].end > self._n_in:
             fills[-1].end, fills[-1].fades_out = self._n_in, False
         if not fills or is_last:
@@ -304,12 +306,6 @@ class Masker:
             rate_hz=self._rate_hz,
             level_dbfs=level_dbfs,
         )
-
-    def _at_rate(self, tones: list[Tone]) -> list[Tone]:
-        if self._rate_hz == RATE_HZ:
-            return tones
-        scale = self._rate_hz / RATE_HZ
-        return [replace(t, start=round(t.start * scale), end=round(t.end * scale)) for t in tones]
 
 
 def _louder(first: float | None, second: float | None) -> float | None:

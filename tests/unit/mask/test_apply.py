@@ -417,3 +417,20 @@ def test_policies_that_fill_no_span_keep_no_list_of_them(policy: Policy) -> None
     masker.push(make_call("0123456789").audio)
     masker.mark(0, 10**6, 10**6 + 800, Reason.EVENT)
     assert masker._wanted == [[]]
+
+
+def test_a_mark_before_a_waiting_fill_is_filled_from_its_start() -> None:
+    reach = 76_400  # how far a push of 100,000 samples settles
+    audio = np.full((2, 120_000), 0.25, np.float32)
+    masker = Masker(2, fill=Fill.SILENCE)
+    masker.mark(0, reach - 50, reach + 600, Reason.EVENT)
+    masker.mark(1, reach - 6_400, reach - 100, Reason.EVENT)  # may go on, so both are held back
+    first = masker.push(audio[:, :100_000])
+    assert first.final_until < reach - 120
+    masker.mark(0, reach - 120, reach - 40, Reason.INFO)
+    settled = [first, masker.push(audio[:, 100_000:]), masker.flush()]
+    covered = np.zeros(120_000, bool)
+    for patch in (patch for masked in settled for patch in masked.patches if patch.channel == 0):
+        assert not covered[patch.start : patch.start + len(patch.audio)].any()
+        covered[patch.start : patch.start + len(patch.audio)] = True
+    np.testing.assert_array_equal(np.flatnonzero(covered), np.arange(reach - 120, reach + 600))
