@@ -7,6 +7,11 @@
     │   ├── PacketError           a datagram that is not the RTP it claims to be
     │   ├── CodecError            a payload or codec that cannot be decoded
     │   ├── ProfileError          a detector profile: unknown, incomplete, out of range
+    │   ├── SdpError              a session description that cannot be relayed
+    │   ├── SrtpError             an SRTP key, or a packet that fails its check
+    │   ├── NgError               an NG request that cannot be carried out: the reply's error-reason
+    │   ├── RecordingError        a recording: missing, damaged, locked, no room
+    │   ├── ControlError          a request on the control socket that cannot be carried out
     │   └── ConfigError           a configuration file or setting
     ├── CardError                 a field of a card that is not valid (never says which digits)
     └── SecretError               code tried to print, compare or pickle a digit
@@ -61,6 +66,26 @@ class CodecError(InputError):
 
 class ProfileError(InputError):
     """A detector profile that is unknown, incomplete or out of range."""
+
+
+class SdpError(InputError):
+    """A session description that breaks RFC 8866, or asks for what cannot be relayed."""
+
+
+class SrtpError(InputError):
+    """An SRTP key that cannot be used, or a packet that fails authentication or was replayed."""
+
+
+class NgError(InputError):
+    """An NG request that is malformed or cannot be carried out; its text is the reply's reason."""
+
+
+class RecordingError(InputError):
+    """A recording or its keys: missing, damaged, erased, or nowhere to write it."""
+
+
+class ControlError(InputError):
+    """A request on the control socket that is malformed or cannot be carried out."""
 
 
 class ConfigError(InputError):

@@ -27,3 +27,12 @@ class Fill(Enum):
     """One flat tone, the same for every key."""
     SILENCE = "silence"
     """Digital silence."""
+
+
+class Method(Enum):
+    """How `capture` masks a live leg."""
+
+    SUPPRESS = "suppress"
+    """The tones' subspace is taken out of all audio, always: one packet of hold."""
+    FILL = "fill"
+    """Detected tones are filled, all else keeps its bytes: as much hold as detection needs."""

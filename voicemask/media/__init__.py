@@ -1,0 +1,1 @@
+"""The media process: sockets, the tick, and what steers it."""

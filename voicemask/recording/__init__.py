@@ -1,0 +1,1 @@
+"""Recordings: masked audio, encrypted as it is written, and read again."""
