@@ -10,6 +10,7 @@
     │   ├── SdpError              a session description that cannot be relayed
     │   ├── SrtpError             an SRTP key, or a packet that fails its check
     │   ├── NgError               an NG request that cannot be carried out: the reply's error-reason
+    │   │   └── NgBusyError       this node has no room for it; another may have
     │   ├── RecordingError        a recording: missing, damaged, locked, no room
     │   ├── ControlError          a request on the control socket that cannot be carried out
     │   └── ConfigError           a configuration file or setting
@@ -78,6 +79,10 @@ class SrtpError(InputError):
 
 class NgError(InputError):
     """An NG request that is malformed or cannot be carried out; its text is the reply's reason."""
+
+
+class NgBusyError(NgError):
+    """A call that this node has no port or no time for; a proxy may try another node."""
 
 
 class RecordingError(InputError):

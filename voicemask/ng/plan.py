@@ -216,8 +216,16 @@ class CallState:
 class MediaSide(Protocol):
     """Whoever carries plans out. Every method takes effect before it returns, or raises NgError."""
 
-    def reserve(self, family: int, *, rtcp_mux: bool = False) -> LocalPort:
-        """Open a pair of ports (4 or 6); raises NgError when none is free."""
+    def reserve(self, family: int, *, rtcp_mux: bool = False, interface: str = "") -> LocalPort:
+        """Open a pair of ports (4 or 6) on an interface by its name (empty: the default).
+
+        Raises
+        ------
+        NgError
+            No such interface, or none of this family.
+        NgBusyError
+            No port is free.
+        """
         ...
 
     def release(self, port: LocalPort) -> None:
