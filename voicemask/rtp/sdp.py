@@ -1,17 +1,18 @@
-"""The little of SDP that says what an RTP payload type means and where audio goes.
+"""The little of SDP that says what an RTP payload type means and where media go.
 
-Only `c= m= a=rtpmap a=fmtp a=ptime` and the direction attributes of audio sections are read, and
+Only `c= m= a=rtpmap fmtp ptime rtcp rtcp-mux crypto` and the direction attributes are read, and
 whatever does not parse is passed over: a body that other endpoints accepted must not stop us.
 Static payload types are those of RFC 3551.
 
 References
 ----------
-RFC 8866 (SDP), RFC 3551 section 6 table 4 (static payload types), RFC 4733 section 2.4.
+RFC 8866 (SDP), RFC 3551 section 6 table 4 (static payload types), RFC 4733 section 2.4, RFC 3605
+(a=rtcp), RFC 5761 (a=rtcp-mux), RFC 4568 (a=crypto).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,8 +72,8 @@ STATIC_TYPES: Final[Mapping[int, PayloadType]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class AudioMedia:
-    """One audio section of a session description.
+class MediaSection:
+    """One media section of a session description.
 
     Parameters
     ----------
@@ -82,6 +83,11 @@ class AudioMedia:
     payload_types : in order of preference.
     ptime_ms : packet time asked for.
     direction : sendrecv, sendonly, recvonly or inactive.
+    kind : the m-line's first word.
+    formats : the m-line's list, as written.
+    rtcp_port : of a=rtcp, else the one after the media's, or the media's own with rtcp-mux.
+    rtcp_mux : RTP and RTCP may share a port.
+    crypto : values of the a=crypto lines, which hold keys and are not printed.
     """
 
     address: str
@@ -90,90 +96,134 @@ class AudioMedia:
     payload_types: tuple[PayloadType, ...]
     ptime_ms: int = DEFAULT_PTIME_MS
     direction: str = "sendrecv"
+    kind: str = "audio"
+    formats: tuple[str, ...] = ()
+    rtcp_port: int = 0
+    rtcp_mux: bool = False
+    crypto: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def encrypted(self) -> bool:
-        """Whether the stream is SRTP, which we cannot examine."""
+        """Whether the stream is SRTP."""
         return "SAVP" in self.protocol.upper()
 
 
-@dataclass(slots=True)
-class _Draft:
-    address: str
-    port: int
-    protocol: str
-    formats: list[str]
-    direction: str
-    ptime_ms: int = DEFAULT_PTIME_MS
-    maps: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    fmtps: dict[str, str] = field(default_factory=dict)
-
-
-def parse_sdp(body: bytes) -> tuple[AudioMedia, ...]:
+def parse_sdp(body: bytes) -> tuple[MediaSection, ...]:
     """Read the audio sections of a session description; anything else is passed over."""
-    drafts: list[_Draft] = []
-    session_address, session_direction = "", "sendrecv"
-    draft: _Draft | None = None
-    in_session = True
-    for line in body.decode("utf-8", "replace").splitlines():
+    lines = body.decode("utf-8", "replace").splitlines()
+    starts = [at for at, line in enumerate(lines) if line.strip().startswith("m=")]
+    address, direction = read_session(lines[: starts[0]] if starts else [])
+    ends = [*starts[1:], len(lines)]
+    found = (
+        read_section(lines[start:end], address, direction)
+        for start, end in zip(starts, ends, strict=True)
+    )
+    return tuple(section for section in found if section is not None and section.kind == "audio")
+
+
+def read_session(lines: Sequence[str]) -> tuple[str, str]:
+    """Read address and direction that hold where a section has none of its own."""
+    address, direction = "", "sendrecv"
+    for line in lines:
         kind, _, value = line.strip().partition("=")
-        if kind == "m":
-            in_session = False
-            draft = _start_media(value, session_address, session_direction)
-            drafts += [draft] if draft is not None else []
-        elif kind == "c" and in_session:
-            session_address = _address(value)
-        elif kind == "c" and draft is not None:
-            draft.address = _address(value) or draft.address
-        elif kind == "a" and draft is not None:
+        if kind == "c":
+            address = read_address(value)
+        elif kind == "a" and value in DIRECTIONS:
+            direction = value
+    return address, direction
+
+
+def read_section(
+    lines: Sequence[str], address: str = "", direction: str = "sendrecv"
+) -> MediaSection | None:
+    """Read an m-line and the lines after it; None where the m-line cannot be used."""
+    draft = _start(lines[0].strip().partition("=")[2], address, direction)
+    if draft is None:
+        return None
+    for line in lines[1:]:
+        kind, _, value = line.strip().partition("=")
+        if kind == "c":
+            draft.address = read_address(value) or draft.address
+        elif kind == "a":
             _read_attribute(draft, value)
-        elif kind == "a" and in_session and value in _DIRECTIONS:
-            session_direction = value
-    return tuple(_finish(draft) for draft in drafts)
+    return _finish(draft)
 
 
-_DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
-
-
-def _address(value: str) -> str:
+def read_address(value: str) -> str:
+    """Take the address out of a c= line's value, empty where there is none."""
     words = value.split()
     return words[2].partition("/")[0] if len(words) >= 3 else ""
 
 
-def _start_media(value: str, address: str, direction: str) -> _Draft | None:
+DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
+
+
+@dataclass(slots=True)
+class _Draft:
+    kind: str
+    address: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    direction: str
+    ptime_ms: int = DEFAULT_PTIME_MS
+    rtcp_port: int = 0
+    rtcp_mux: bool = False
+    crypto: list[str] = field(default_factory=list)
+    maps: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    fmtps: dict[str, str] = field(default_factory=dict)
+
+
+def _is_number(text: str, highest: int) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) <= highest
+
+
+def _start(value: str, address: str, direction: str) -> _Draft | None:
     words = value.split()
-    if len(words) < 4 or words[0] != "audio":
+    if len(words) < 4:
         return None
     port = words[1].partition("/")[0]
-    if not port.isdecimal() or int(port) > 0xFFFF:
+    if not _is_number(port, 0xFFFF):
         return None
-    return _Draft(address, int(port), words[2], words[3:], direction)
+    return _Draft(words[0], address, int(port), words[2], tuple(words[3:]), direction)
 
 
 def _read_attribute(draft: _Draft, value: str) -> None:
     name, _, rest = value.partition(":")
-    number, _, text = rest.strip().partition(" ")
-    if name in _DIRECTIONS:
+    rest = rest.strip()
+    if name in DIRECTIONS:
         draft.direction = name
-    elif name == "ptime" and rest.strip().isdecimal() and 1 <= int(rest) <= 200:
+    elif name == "rtcp-mux":
+        draft.rtcp_mux = True
+    elif name == "crypto":
+        draft.crypto.append(rest)
+    elif name == "rtcp" and _is_number(rest.partition(" ")[0], 0xFFFF):
+        draft.rtcp_port = int(rest.partition(" ")[0])
+    elif name == "ptime" and _is_number(rest, 200) and int(rest) >= 1:
         draft.ptime_ms = int(rest)
-    elif name == "fmtp":
+    elif name in {"fmtp", "rtpmap"}:
+        _read_format(draft, name, rest)
+
+
+def _read_format(draft: _Draft, name: str, rest: str) -> None:
+    number, _, text = rest.partition(" ")
+    if name == "fmtp":
         draft.fmtps[number] = text.strip()
-    elif name == "rtpmap":
-        parts = text.strip().split("/")
-        if len(parts) >= 2 and parts[1].isdecimal() and int(parts[1]) > 0:
-            n_channels = int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else 1
-            draft.maps[number] = (_encoding(parts[0]), int(parts[1]), n_channels)
+        return
+    parts = text.strip().split("/")
+    if len(parts) >= 2 and _is_number(parts[1], 10**6) and int(parts[1]) > 0:
+        n_channels = int(parts[2]) if len(parts) > 2 and _is_number(parts[2], 255) else 1
+        draft.maps[number] = (_encoding(parts[0]), int(parts[1]), n_channels)
 
 
 def _encoding(name: str) -> str:
     return ENCODING_NAME if name.lower() == ENCODING_NAME else name.upper()
 
 
-def _finish(draft: _Draft) -> AudioMedia:
+def _finish(draft: _Draft) -> MediaSection:
     types: list[PayloadType] = []
     for text in draft.formats:
-        if not text.isdecimal() or int(text) > 127:
+        if not _is_number(text, 127):
             continue
         number = int(text)
         if text in draft.maps:
@@ -182,6 +232,17 @@ def _finish(draft: _Draft) -> AudioMedia:
             types.append(PayloadType(number, encoding, clock_hz, n_channels, fmtp))
         elif number in STATIC_TYPES:
             types.append(STATIC_TYPES[number])
-    return AudioMedia(
-        draft.address, draft.port, draft.protocol, tuple(types), draft.ptime_ms, draft.direction
+    rtcp_port = draft.port if draft.rtcp_mux else draft.rtcp_port or min(draft.port + 1, 0xFFFF)
+    return MediaSection(
+        draft.address,
+        draft.port,
+        draft.protocol,
+        tuple(types),
+        draft.ptime_ms,
+        draft.direction,
+        draft.kind,
+        draft.formats,
+        rtcp_port,
+        draft.rtcp_mux,
+        tuple(draft.crypto),
     )

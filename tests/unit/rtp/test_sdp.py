@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from voicemask.rtp.sdp import STATIC_TYPES, PayloadType, parse_sdp
 
 BODY = b"""v=0\r
@@ -54,3 +56,18 @@ def test_lines_that_do_not_parse_are_passed_over() -> None:
 
 def test_an_empty_body_describes_nothing() -> None:
     assert parse_sdp(b"") == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "m=audio {} RTP/AVP 0",
+        "m=audio 6000 RTP/AVP {}",
+        "m=audio 6000 RTP/AVP 0\na=ptime:{}",
+        "m=audio 6000 RTP/AVP 96\na=rtpmap:96 opus/{}/2",
+        "m=audio 6000 RTP/AVP 96\na=rtpmap:96 opus/48000/{}",
+    ],
+)
+def test_endless_numbers_are_passed_over(line: str) -> None:
+    sections = parse_sdp(line.format("1" * 5000).encode())
+    assert all(media.ptime_ms == 20 for media in sections)

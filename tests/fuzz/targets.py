@@ -1,0 +1,142 @@
+"""What is fuzzed: one function each, which takes bytes and fails on a broken promise.
+
+The promise everywhere: bytes from outside give a value or the documented error, never another
+exception, and what was read can be written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from voicemask.errors import PacketError, SrtpError
+from voicemask.rtp.event import EventTracker, parse_event, serialize_event, unwrap
+from voicemask.rtp.packet import RtpPacket, looks_like_rtcp, looks_like_rtp
+from voicemask.rtp.reorder import ReorderBuffer
+from voicemask.rtp.sdes import CryptoKey
+from voicemask.rtp.sdp import parse_sdp
+from voicemask.rtp.srtp import SUITES, SrtpContext, key_length
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function under fuzzing, and inputs to start from."""
+
+    run: Callable[[bytes], None]
+    seeds: Sequence[bytes]
+    max_bytes: int = 2048
+
+
+def rtp_packet(data: bytes) -> None:
+    """A datagram that parses comes back byte for byte."""
+    assert not (looks_like_rtp(data) and looks_like_rtcp(data))
+    try:
+        packet = RtpPacket.parse(data)
+    except PacketError:
+        return
+    assert packet.serialize() == data
+    assert len(packet.payload) <= len(data)
+
+
+def rtp_events(data: bytes) -> None:
+    """A stream of reports: no key press out of nothing, and none that ends before it starts."""
+    tracker = EventTracker(8000)
+    n_reports, n_events, now = 0, 0, 0
+    for at in range(0, len(data) - 7, 8):
+        (timestamp,) = struct.unpack_from("!I", data, at)
+        start = unwrap(timestamp, now)
+        try:
+            reports = parse_event(data[at + 4 : at + 8])
+        except PacketError:
+            continue
+        assert serialize_event(reports) == data[at + 4 : at + 8]
+        now = max(now, start)
+        events = [event for report in reports for event in tracker.push(start, report)]
+        events += tracker.advance(now)
+        assert all(event.end > event.start for event in events)
+        n_reports, n_events = n_reports + len(reports), n_events + len(events)
+    assert n_events + len(tracker.flush()) <= n_reports
+
+
+def reorder(data: bytes) -> None:
+    """Whatever comes in: nothing is invented, nothing twice, and order within a run."""
+    buffer: ReorderBuffer[int] = ReorderBuffer(8)
+    out, others = [], []
+    for tag, at in enumerate(range(0, len(data) - 2, 3)):
+        sequence, ssrc = struct.unpack_from("!HB", data, at)
+        result = buffer.push(RtpPacket(0, sequence, 0, ssrc & 1, b""), tag)
+        out += result.packets
+        others += [*result.duplicates, *result.late]
+    last = buffer.flush()
+    out += last.packets
+    others += [*last.duplicates, *last.late]
+    tags = [item.tag for item in out] + others
+    assert sorted(tags) == list(range(len(data) // 3))
+    places = [(item.run, item.sequence) for item in out]
+    assert places == sorted(set(places))
+
+
+def sdp(data: bytes) -> None:
+    """A body gives audio sections with numbers in range."""
+    for media in parse_sdp(data):
+        assert 0 <= media.port <= 0xFFFF
+        assert 1 <= media.ptime_ms <= 200
+        assert all(0 <= entry.number <= 127 for entry in media.payload_types)
+
+
+def _key(suite: str) -> CryptoKey:
+    return CryptoKey(1, suite, hashlib.shake_128(suite.encode()).digest(key_length(suite)))
+
+
+def _genuine(suite: str) -> bytes:
+    packet = RtpPacket(0, 1, 160, 7, bytes(range(160))).serialize()
+    return SrtpContext(_key(suite)).protect(packet)
+
+
+_GENUINE = {suite: _genuine(suite) for suite in SUITES}
+_CONTEXTS = [SrtpContext(_key(suite)) for suite in SUITES]
+
+
+def srtp(data: bytes) -> None:
+    """Only what was protected with the key opens; each of the four calls errs as it says."""
+    if not data:
+        return
+    context, packet = _CONTEXTS[data[0] % len(SUITES)], data[1:]
+    for call in (context.unprotect, context.unprotect_rtcp):
+        try:
+            call(packet)
+        except SrtpError:
+            continue
+        assert packet in _GENUINE.values()
+    fresh = SrtpContext(_key(SUITES[data[0] % len(SUITES)]))
+    for call in (fresh.protect, fresh.protect_rtcp):
+        try:
+            protected = call(packet)
+        except SrtpError:
+            continue
+        assert len(protected) > len(packet)
+
+
+def _seed_sdp() -> bytes:
+    return (
+        b"v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        b"m=audio 6000 RTP/SAVP 0 8 101 96\r\na=rtpmap:101 telephone-event/8000\r\n"
+        b"a=fmtp:101 0-16\r\na=rtpmap:96 opus/48000/2\r\na=ptime:20\r\na=sendonly\r\n"
+        b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + b"A" * 40 + b"\r\n"
+        b"m=video 0 RTP/AVP 31\r\n"
+    )
+
+
+_PACKET = RtpPacket(101, 65535, 2**32 - 160, 7, b"\x05\x8a\x03\x20", csrcs=(1, 2)).serialize()
+TARGETS = {
+    "rtp_packet": Target(rtp_packet, [_PACKET, b"\xb1" + _PACKET[1:] + b"\0\0\0\4"]),
+    "rtp_events": Target(
+        rtp_events,
+        [struct.pack("!IBBHIBBHIBBH", 160, 5, 10, 160, 160, 5, 138, 320, 160, 5, 138, 320)],
+    ),
+    "reorder": Target(reorder, [struct.pack("!HBHBHB", 65534, 0, 0, 0, 65535, 0)]),
+    "sdp": Target(sdp, [_seed_sdp(), b"m=audio " + b"1" * 5000 + b" RTP/AVP 0"], 8192),
+    "srtp": Target(srtp, [bytes([n]) + packet for n, packet in enumerate(_GENUINE.values())]),
+}
