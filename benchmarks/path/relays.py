@@ -1,0 +1,297 @@
+"""The relays under test: started on one core, steered over NG, measured from /proc.
+
+A `Mode` is a relay and what it is asked to do with a call. rtpengine relays in user space (no
+kernel table) and masks as it does best: `block DTMF` with silence and a delay buffer of 60 ms,
+in-band detection on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from benchmarks.path.ng import NgClient, NgRefusedError, Value
+
+HOST: Final = "127.0.0.1"
+FIRST_PORT: Final = 20000
+LAST_PORT: Final = 31999
+"""Below the ports the kernel gives out by itself."""
+START_S: Final = 15.0
+EVENT_PAYLOAD_TYPE: Final = 101
+RELAY_CORE: Final = 0
+LOAD_CORE: Final = 1
+NICE: Final = -10
+"""Of relays and load alike, where it is allowed: other work on the machine disturbs less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A relay and what it does with calls.
+
+    Parameters
+    ----------
+    name : in tables.
+    relay : ``rtpengine`` or ``voicemask``.
+    options : command line beyond what every start gets.
+    requests : NG commands with their fields, sent when a call is up.
+    offer : keys added to its offer.
+    """
+
+    name: str
+    relay: str
+    options: tuple[str, ...] = ()
+    requests: tuple[tuple[str, Mapping[str, Value]], ...] = ()
+    offer: Mapping[str, Value] = field(default_factory=dict)
+
+
+_RTPENGINE_MASK: Final = (
+    "block DTMF",
+    {"DTMF-security": "silence", "delay-buffer": 60, "flags": ["detect-DTMF"]},
+)
+_CUSTOMER: Final = {"label": "customer"}
+_CAPTURE: Final = ("block DTMF", {})
+
+MODES: Final = {
+    mode.name: mode
+    for mode in (
+        Mode("rtpengine forward", "rtpengine"),
+        Mode("rtpengine mask 60", "rtpengine", requests=(_RTPENGINE_MASK,)),
+        Mode("voicemask open", "voicemask", ("--policy", "open"), offer=_CUSTOMER),
+        Mode("voicemask guard", "voicemask", offer=_CUSTOMER),
+        Mode("voicemask suppress", "voicemask", requests=(_CAPTURE,), offer=_CUSTOMER),
+        Mode(
+            "voicemask fill", "voicemask", ("--method", "fill"), requests=(_CAPTURE,),
+            offer=_CUSTOMER,
+        ),
+    )
+}  # fmt: skip
+"""The caller is the customer throughout."""
+
+
+def free_port() -> int:
+    """Find a UDP port nobody uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a relay takes the packets of a call: from its caller, from its callee."""
+
+    caller: int
+    callee: int
+
+
+class Relay:
+    """A relay that runs; use it as a context manager.
+
+    Parameters
+    ----------
+    mode : which, and how.
+    core : of all its processes; None leaves them free.
+    recordings : folder, for runs that record.
+    """
+
+    def __init__(
+        self, mode: Mode, core: int | None = RELAY_CORE, recordings: Path | None = None
+    ) -> None:
+        self.mode = mode
+        self._core = core
+        self._recordings = recordings
+        self._folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+        self._ng_port = free_port()
+        self.ng = NgClient((HOST, self._ng_port))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        command = list(self._command())
+        command = ["nice", "-n", str(NICE), *command]
+        if self._core is not None:
+            command = ["taskset", "--cpu-list", str(self._core), *command]
+        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, env=_environment()
+            )
+        self._wait()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ng.close()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _command(self) -> Iterator[str]:
+        if self.mode.relay == "rtpengine":
+            yield from ("rtpengine", "--config-file=none", "--table=-1", "--foreground")
+            yield from ("--log-stderr", "--log-level=3", "--num-threads=2")
+            yield from (f"--interface={HOST}", f"--listen-ng={HOST}:{self._ng_port}")
+            yield from (f"--port-min={FIRST_PORT}", f"--port-max={LAST_PORT}")
+            if self._recordings is not None:
+                yield from (f"--recording-dir={self._recordings}", "--recording-method=pcap")
+        else:
+            yield from (str(Path(sys.executable).with_name("voicemask")), "media")
+            yield from ("--ng", f"udp:{HOST}:{self._ng_port}", "--rtp-address", HOST)
+            yield from ("--rtp-ports", f"{FIRST_PORT}-{LAST_PORT}")
+            yield from ("--control", f"unix:{self._folder / 'control'}")
+            if self._recordings is not None:
+                yield from ("--recordings", str(self._recordings))
+        yield from self.mode.options
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(NgRefusedError):
+                self.ng.ask("ping", tries=1)
+                return
+            time.sleep(0.1)
+        said = self.log()
+        self.__exit__(None, None, None)
+        raise RuntimeError(f"{self.mode.relay} did not start: {said}")
+
+    def log(self) -> str:
+        """What it wrote to its standard streams, the end of it."""
+        return (self._folder / "log").read_text(errors="replace")[-2000:]
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self._folder / "control"
+
+    def set_up(
+        self,
+        call_id: str,
+        caller_port: int,
+        callee_port: int,
+        *,
+        events: bool = False,
+        offer: Mapping[str, Value] | None = None,
+    ) -> Ports:
+        """Bring a call up, with the mode's requests.
+
+        Parameters
+        ----------
+        caller_port, callee_port : where the parties receive.
+        events : whether telephone-event is negotiated.
+        offer : keys added to the offer.
+        """
+        both = {"call_id": call_id, "replace": ["origin", "session-connection"], "ICE": "remove"}
+        asked = {**both, "from_tag": "a", **self.mode.offer, **(offer or {})}
+        offered = self.ng.ask("offer", sdp=sdp(caller_port, events), **asked)
+        answered = self.ng.ask(
+            "answer", sdp=sdp(callee_port, events), from_tag="a", to_tag="b", **both
+        )
+        for command, fields in self.mode.requests:
+            self.ng.ask(command, call_id=call_id, **fields)
+        return Ports(_audio_port(answered["sdp"]), _audio_port(offered["sdp"]))
+
+    def end(self, call_id: str) -> None:
+        """End a call."""
+        self.ng.ask("delete", call_id=call_id, from_tag="a", **{"delete-delay": 0})
+
+    def pids(self) -> list[int]:
+        """All its processes."""
+        assert self._process is not None
+        found = [self._process.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    found += [int(x) for x in (task / "children").read_text().split()]
+        return found
+
+    def cpu_ns(self) -> int:
+        """Time on the processor of all threads of all its processes."""
+        return sum(cpu_ns(pid) for pid in self.pids())
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of all its processes: shared pages are counted once."""
+        return sum(_pss_bytes(pid) for pid in self.pids())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def sdp(port: int, events: bool) -> str:
+    """Describe one party: PCMU, 20 ms, telephone-event where wanted."""
+    types = f"0 {EVENT_PAYLOAD_TYPE}" if events else "0"
+    lines = [
+        "v=0",
+        f"o=- 1 1 IN IP4 {HOST}",
+        "s=-",
+        f"c=IN IP4 {HOST}",
+        "t=0 0",
+        f"m=audio {port} RTP/AVP {types}",
+        "a=rtpmap:0 PCMU/8000",
+        *([f"a=rtpmap:{EVENT_PAYLOAD_TYPE} telephone-event/8000"] if events else []),
+        "a=ptime:20",
+        "a=sendrecv",
+    ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _audio_port(text: Value) -> int:
+    found = re.search(r"^m=audio (\d+)", str(text), re.MULTILINE)
+    if found is None:
+        raise NgRefusedError("the reply's SDP has no audio")
+    return int(found[1])
+
+
+def cpu_ns(pid: int) -> int:
+    """Time on the processor of all threads of a process, from their schedstat."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def _pss_bytes(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0
+
+
+def busy_ns(cores: Sequence[int]) -> dict[int, int]:
+    """Time each core was not idle since it started, from /proc/stat."""
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    rows = {}
+    for line in Path("/proc/stat").read_text().splitlines():
+        found = re.match(r"cpu(\d+) (.*)", line)
+        if found and int(found[1]) in cores:
+            parts = [int(x) for x in found[2].split()]
+            # user, nice, system, irq, softirq; not idle, iowait, steal or guest
+            rows[int(found[1])] = tick_ns * (sum(parts[:3]) + sum(parts[5:7]))
+    return rows
