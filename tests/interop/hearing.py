@@ -1,0 +1,79 @@
+"""What can be made of the packets a phone got: audio, events, and keys that somebody reads."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers import multimon, spandsp
+from benchmarks.peers.receivers import ours_decodes
+from tests.interop.line import EVENT_TYPE, KEYS
+from voicemask.audio.g711 import Law, decode
+from voicemask.dtmf.auditor import audit
+
+Samples = NDArray[np.float32]
+LAWS = {0: Law.MU, 8: Law.A}
+
+
+def audio_of(packets: Sequence[bytes]) -> Samples:
+    """Put the audio of one stream in its place by RTP timestamp; gaps are silence."""
+    frames = [
+        (int.from_bytes(packet[4:8], "big"), decode(_octets(packet), LAWS[packet[1] & 0x7F]))
+        for packet in packets
+        if packet[1] & 0x7F in LAWS
+    ]
+    if not frames:
+        return np.zeros(0, np.float32)
+    first = min(timestamp for timestamp, _ in frames)
+    end = max(timestamp + len(pcm) for timestamp, pcm in frames)
+    audio = np.zeros(end - first, np.float32)
+    for timestamp, pcm in frames:
+        audio[timestamp - first : timestamp - first + len(pcm)] = pcm / np.float32(32768)
+    return audio
+
+
+def event_keys(packets: Sequence[bytes]) -> str:
+    """Read the keys of the RFC 4733 events of one stream."""
+    keys: dict[int, str] = {}
+    for packet in packets:
+        if packet[1] & 0x7F == EVENT_TYPE:
+            (timestamp,) = struct.unpack_from("!I", packet, 4)
+            keys[timestamp] = KEYS[packet[12]]
+    return "".join(keys[timestamp] for timestamp in sorted(keys))
+
+
+def tone_keys(audio: Samples) -> dict[str, str]:
+    """What three receivers read, by name."""
+    padded = np.pad(audio, (800, 4000))
+    return {
+        "voicemask": "".join(key for key, _, _ in ours_decodes(padded)),
+        "spandsp": "".join(key for key, _, _ in spandsp.detect(padded)),
+        "multimon-ng": multimon.decode(padded),
+    }
+
+
+def assert_all_read(packets: Sequence[bytes], keys: str) -> None:
+    """Everybody hears these keys as tones."""
+    assert tone_keys(audio_of(packets)) == dict.fromkeys(
+        ("voicemask", "spandsp", "multimon-ng"), keys
+    )
+
+
+def assert_nobody_reads(packets: Sequence[bytes]) -> None:
+    """No event, and no tone that a receiver or a person could read."""
+    assert event_keys(packets) == ""
+    assert_no_tone(audio_of(packets))
+
+
+def assert_no_tone(audio: Samples, rate_hz: int = 8000) -> None:
+    """No tone that a receiver or a person could read."""
+    if rate_hz == 8000:
+        assert tone_keys(audio) == dict.fromkeys(("voicemask", "spandsp", "multimon-ng"), "")
+    assert audit(audio, rate_hz) == []
+
+
+def _octets(packet: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(packet, np.uint8, offset=12 + 4 * (packet[0] & 0x0F))

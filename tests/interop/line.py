@@ -1,0 +1,259 @@
+"""A phone's media: sends a packet every 20 ms, and keeps what comes.
+
+It always sends, as phones do: faint noise where there is nothing to say. RFC 4733 events go out
+beside the audio or in its place.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.interop.description import MAPS, Key
+from voicemask.audio.g711 import Law, encode
+from voicemask.rtp.sdes import CryptoKey
+from voicemask.rtp.srtp import SrtpContext
+
+Samples = NDArray[np.float32]
+FRAME = 160
+PERIOD_S = 0.02
+EVENT_TYPE = MAPS["telephone-event"][0]
+KEYS = "0123456789*#ABCD"
+LAWS = {"PCMU": Law.MU, "PCMA": Law.A}
+
+
+@dataclass
+class Frame:
+    """What goes out in one 20 ms slot: audio, an event's report, or both."""
+
+    audio: Samples | None
+    report: bytes = b""
+    since: int = 0
+    """Slots since the event began."""
+
+
+class Line:
+    """RTP and RTCP of one party, on a port of its own.
+
+    Parameters
+    ----------
+    port : even; RTCP is on the next one.
+    """
+
+    def __init__(self, address: str, port: int, seed: int) -> None:
+        self.address, self.port = address, port
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._rtp = _bind(family, address, port)
+        self._rtcp = _bind(family, address, port + 1)
+        random = np.random.default_rng(seed)
+        self._quiet = (random.standard_normal(50 * FRAME) * 10**-3).astype(np.float32)
+        self.ssrc, self.sequence = 0x10000000 + seed, 1000
+        self._timestamp, self._slot = 160000 + seed, 0
+        self._frames: deque[Frame] = deque()
+        self.codec = "PCMU"
+        self._to: tuple[str, int] | None = None
+        self._to_rtcp: tuple[str, int] | None = None
+        self._protect = self._unprotect = bytes
+        self.sent: list[bytes] = []
+        self.heard: list[bytes] = []
+        self.heard_at_s: list[float] = []
+        self.heard_rtcp: list[bytes] = []
+        self.broken = 0
+        self._news = threading.Condition()
+        self._runs = True
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def send_to(
+        self,
+        address: str,
+        port: int,
+        *,
+        rtcp_port: int = 0,
+        codec: str = "PCMU",
+        send_key: Key | None = None,
+        receive_key: Key | None = None,
+    ) -> None:
+        """Begin to send, or go on elsewhere or with another codec."""
+        with self._news:
+            self.codec = codec
+            self._protect = _context(send_key).protect if send_key else bytes
+            self._unprotect = _context(receive_key).unprotect if receive_key else bytes
+            self._to_rtcp = (address, rtcp_port or port + 1)
+            self._to = (address, port)
+
+    def fall_silent(self) -> None:
+        """Send nothing at all."""
+        with self._news:
+            self._to = None
+
+    def say(self, audio: Samples) -> None:
+        """Queue audio, float32 at 8 kHz."""
+        padded = np.pad(audio, (0, -len(audio) % FRAME))
+        with self._news:
+            self._frames.extend(Frame(frame) for frame in padded.reshape(-1, FRAME))
+
+    def send_events(self, keys: str, *, tone_ms: int = 80, pause_ms: int = 80) -> None:
+        """Queue keys as RFC 4733 events in place of audio."""
+        for key in keys:
+            self._queue_event(key, [None] * (tone_ms // 20))
+            with self._news:
+                self._frames.extend(Frame(self._noise(n)) for n in range(pause_ms // 20))
+
+    def say_with_events(self, audio: Samples, keys: str, starts: list[int], tone_ms: int) -> None:
+        """Queue audio with events beside it: key n begins at sample ``starts[n]``."""
+        before = len(self._frames)
+        self.say(audio)
+        with self._news:
+            queued = list(self._frames)[before:]
+            for key, start in zip(keys, starts, strict=True):
+                n_slots = tone_ms // 20
+                for since in range(n_slots):
+                    frame = queued[start // FRAME + since]
+                    frame.report = _report(key, since + 1, is_last=since == n_slots - 1)
+                    frame.since = since
+
+    def _queue_event(self, key: str, audio: list[Samples | None]) -> None:
+        n_slots = len(audio)
+        with self._news:
+            self._frames.extend(
+                Frame(frame, _report(key, since + 1, is_last=since == n_slots - 1), since)
+                for since, frame in enumerate(audio)
+            )
+
+    def send_rtcp(self, packet: bytes, *, mux: bool = False) -> None:
+        assert self._to is not None and self._to_rtcp is not None
+        (self._rtp if mux else self._rtcp).sendto(packet, self._to if mux else self._to_rtcp)
+
+    def wait_said(self, timeout_s: float = 15.0) -> None:
+        """Wait until all that was queued is sent."""
+        self._wait(lambda: not self._frames, timeout_s, "not all was sent")
+
+    def wait_heard(self, n_packets: int, timeout_s: float = 5.0) -> None:
+        """Wait for this many more packets."""
+        target = len(self.heard) + n_packets
+        self._wait(lambda: len(self.heard) >= target, timeout_s, f"{n_packets} packets awaited")
+
+    def wait_heard_rtcp(self, n_packets: int, timeout_s: float = 5.0) -> None:
+        """Wait until this many RTCP packets have come."""
+        self._wait(lambda: len(self.heard_rtcp) >= n_packets, timeout_s, "no RTCP came")
+
+    def catch_up(self, speaker: Line, timeout_s: float = 5.0) -> None:
+        """Wait until what the other has sent by now has come, by sequence number."""
+        target = speaker.sequence
+
+        def has_come() -> bool:
+            return any(
+                _ssrc(packet) == speaker.ssrc and (_sequence(packet) - target) % 65536 < 32768
+                for packet in self.heard[-3:]
+            )
+
+        self._wait(has_come, timeout_s, "what was said did not come")
+
+    def close(self) -> None:
+        self._runs = False
+        self._thread.join()
+        self._rtp.close()
+        self._rtcp.close()
+
+    def _wait(self, is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
+        with self._news:
+            if not self._news.wait_for(is_so, timeout_s):
+                counts = f"{len(self.sent)} sent, {len(self.heard)} heard, {self.broken} broken"
+                raise AssertionError(f"{self.port}: {what} in {timeout_s} s ({counts})")
+
+    def _serve(self) -> None:
+        selector = selectors.DefaultSelector()
+        selector.register(self._rtp, selectors.EVENT_READ)
+        selector.register(self._rtcp, selectors.EVENT_READ)
+        due_s = time.monotonic()
+        while self._runs:
+            for ready, _ in selector.select(max(0.0, due_s - time.monotonic())):
+                self._take(ready.fileobj)  # type: ignore[arg-type]
+            if time.monotonic() >= due_s:
+                with self._news:
+                    self._send_slot()
+                    self._news.notify_all()
+                due_s += PERIOD_S
+        selector.close()
+
+    def _take(self, sock: socket.socket) -> None:
+        while True:
+            try:
+                packet = sock.recv(2048)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue  # the other end's port is not open yet
+            with self._news:
+                if sock is self._rtcp or 192 <= packet[1] <= 223:
+                    self.heard_rtcp.append(packet)
+                else:
+                    self._hear(packet)
+                self._news.notify_all()
+
+    def _hear(self, packet: bytes) -> None:
+        try:
+            self.heard.append(self._unprotect(packet))
+            self.heard_at_s.append(time.monotonic())
+        except Exception:  # noqa: BLE001 - whatever does not open is counted
+            self.broken += 1
+
+    def _send_slot(self) -> None:
+        self._slot += 1
+        self._timestamp = (self._timestamp + FRAME) % 2**32
+        if self._to is None:
+            return
+        frame = self._frames.popleft() if self._frames else Frame(self._noise(self._slot))
+        if frame.report:
+            start = (self._timestamp - frame.since * FRAME) % 2**32
+            for _ in range(3 if frame.report[1] & 0x80 else 1):
+                self._send(EVENT_TYPE, frame.report, start, marker=frame.since == 0)
+        if frame.audio is not None:
+            pcm = np.clip(np.round(frame.audio * 32768), -32768, 32767).astype(np.int16)
+            payload = encode(pcm, LAWS[self.codec]).tobytes()
+            self._send(MAPS[self.codec][0], payload, self._timestamp)
+
+    def _send(self, payload_type: int, payload: bytes, ts: int, *, marker: bool = False) -> None:
+        self.sequence = (self.sequence + 1) % 65536
+        second = payload_type | (0x80 if marker else 0)
+        packet = struct.pack("!BBHII", 0x80, second, self.sequence, ts, self.ssrc) + payload
+        self.sent.append(packet)
+        assert self._to is not None
+        self._rtp.sendto(self._protect(packet), self._to)
+
+    def _noise(self, slot: int) -> Samples:
+        start = slot % 50 * FRAME
+        return self._quiet[start : start + FRAME]
+
+
+def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.bind((address, port))
+    sock.setblocking(False)
+    return sock
+
+
+def _context(key: Key) -> SrtpContext:
+    return SrtpContext(CryptoKey(1, key.suite, key.secret))
+
+
+def _report(key: str, slots: int, *, is_last: bool) -> bytes:
+    return struct.pack("!BBH", KEYS.index(key), (0x80 if is_last else 0) | 10, slots * FRAME)
+
+
+def _ssrc(packet: bytes) -> int:
+    return int.from_bytes(packet[8:12], "big")
+
+
+def _sequence(packet: bytes) -> int:
+    return int.from_bytes(packet[2:4], "big")

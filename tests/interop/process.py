@@ -1,0 +1,75 @@
+"""A program under test: started, awaited, ended, and its output at hand when a test fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PACKAGES = {
+    "baresip": "baresip-core",
+    "kamailio": "kamailio, kamailio-extra-modules",
+    "rtpengine": "rtpengine-daemon",
+    "sipp": "sip-tester",
+}
+"""Debian packages by program."""
+
+
+def program(name: str) -> str:
+    """Find a program; the tests need it, so its absence is an error that names the package."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+    if found is None:
+        raise RuntimeError(f"{name} is not installed: apt-get install {PACKAGES[name]}")
+    return found
+
+
+class Process:
+    """A child process whose output goes to a file."""
+
+    def __init__(self, command: Sequence[str], output: Path, cwd: Path | None = None) -> None:
+        self._output = output
+        with output.open("wb") as sink:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """Give the end of its output."""
+        return self._output.read_text(errors="replace")[-4000:]
+
+    def await_ready(self, is_ready: Callable[[], bool], timeout_s: float = 15.0) -> None:
+        """Wait until it answers; fails with its output if it ends or never does."""
+        deadline_s = time.monotonic() + timeout_s
+        while not is_ready():
+            assert self._child.poll() is None, f"ended at its start:\n{self.said()}"
+            assert time.monotonic() < deadline_s, f"not ready in {timeout_s} s:\n{self.said()}"
+            time.sleep(0.01)
+
+    def await_end(self, timeout_s: float = 5.0) -> int:
+        """Wait until it ends by itself; give its exit code."""
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end in {timeout_s} s:\n{self.said()}") from None
+
+    def is_running(self) -> bool:
+        return self._child.poll() is None
+
+    def end(self) -> None:
+        """End it and what it started."""
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(3)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._child.pid, signal.SIGKILL)
+                self._child.wait()
