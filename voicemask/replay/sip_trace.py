@@ -19,7 +19,7 @@ from typing import Final
 
 from voicemask.capture.digit import KEYS, Digit
 from voicemask.replay.frames import Endpoint, Frame
-from voicemask.rtp.sdp import AudioMedia, parse_sdp
+from voicemask.rtp.sdp import MediaSection, parse_sdp
 
 _START_LINE: Final = re.compile(
     rb"(?:SIP/2\.0 \d{3} |[A-Z]{3,16} sips?:\S+ SIP/2\.0|[A-Z]{3,16} tel:)"
@@ -91,7 +91,7 @@ class Dialog:
 
     caller_tag: str
     frames: list[Frame] = field(default_factory=list)
-    media: dict[Side, list[AudioMedia]] = field(
+    media: dict[Side, list[MediaSection]] = field(
         default_factory=lambda: {Side.CALLER: [], Side.CALLEE: []}
     )
     infos: list[InfoDigit] = field(default_factory=list)

@@ -112,7 +112,9 @@ def parse_sdp(body: bytes) -> tuple[MediaSection, ...]:
     """Read the audio sections of a session description; anything else is passed over."""
     lines = body.decode("utf-8", "replace").splitlines()
     starts = [at for at, line in enumerate(lines) if line.strip().startswith("m=")]
-    address, direction = read_session(lines[: starts[0]] if starts else [])
+    if not starts:
+        return ()
+    address, direction = read_session(lines[: starts[0]])
     ends = [*starts[1:], len(lines)]
     found = (
         read_section(lines[start:end], address, direction)
