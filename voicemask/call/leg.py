@@ -8,7 +8,7 @@ and fill in the leg's own codec takes their place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from voicemask.audio.codecs import Codec, make_codec
@@ -20,6 +20,7 @@ from voicemask.dtmf.arbiter import Arbiter
 from voicemask.dtmf.detector import Tone
 from voicemask.errors import CodecError, PacketError
 from voicemask.mask.apply import Masker
+from voicemask.mask.policies import PolicyLine, stricter
 from voicemask.mask.span import Reason
 from voicemask.rtp.event import EventTracker, TrackedEvent, parse_event
 from voicemask.rtp.packet import RtpPacket
@@ -37,6 +38,7 @@ INFO_AFTER_MS: Final = 100
 MAX_INFO_MS: Final = 1000
 _MAX_BACK_MS: Final = 500
 _EVENT_DRIFT_MS: Final = 2000
+_NS: Final = 1_000_000_000
 _SETTLED_MS: Final = 1000
 """Tones are told this long after their samples are final, at the latest."""
 _FALLBACK: Final = PayloadType(0, "PCMU", 8000)
@@ -69,8 +71,10 @@ class Leg:
     def __init__(self, plan: LegPlan, means: Means) -> None:
         self._plan = plan
         self._means = means
-        self._passes_all = means.policy is Policy.OPEN or not plan.masked
-        self._reorder: ReorderBuffer[_Tag] = ReorderBuffer()
+        self._policy = means.policy
+        # in nanoseconds of stream time: what a section to come begins with
+        self._line = PolicyLine(self._effective)
+        self._reorder: ReorderBuffer[_Tag] = ReorderBuffer(means.depth)
         self._run: tuple[int, int] | None = None
         self._streams: dict[int, _Stream] = {}
         self._codecs: dict[tuple[int, int], Codec | None] = {}
@@ -105,6 +109,89 @@ class Leg:
             after = INFO_AFTER_MS * rate_hz // 1000
             self._mark(self._section, at - before, at + after, Reason.INFO)
 
+    def set_policy(self, policy: Policy, at_ns: int) -> None:
+        """Set what the sinks may hear from `at_ns` on.
+
+        A stricter policy holds for all audio that comes from here on, whenever it was stamped; a
+        milder one for none that came before.
+        """
+        self._policy = policy
+        self._change(at_ns)
+
+    def set_plan(self, plan: LegPlan) -> None:
+        """Take what a new offer and answer say; numbers they no longer name keep their meaning."""
+        old, self._plan = self._plan, plan
+        if plan.payload_types is not old.payload_types:
+            types = {**plan.payload_types}
+            types.update((n, kind) for n, kind in old.payload_types.items() if n not in types)
+            self._plan = replace(plan, payload_types=types)
+        if plan.encrypted != old.encrypted:
+            self._codecs.clear()
+        self._codecs = {
+            key: codec
+            for key, codec in self._codecs.items()
+            if self._plan.payload_types.get(key[1]) == old.payload_types.get(key[1])
+        }
+        if plan.masked != old.masked:
+            self._change(0 if plan.masked else self._ns(self._end))
+
+    def idle(self, until_ns: int) -> Output:
+        """Let the time line go on to `until_ns` though no packet came: silence, where none is."""
+        out = Output()
+        if until_ns <= self._ns(self._end):
+            return out
+        self._take_all(self._reorder.release(), out)
+        if self._section is None:
+            self._ended = max(self._ended, until_ns * self._means.rate_hz // _NS)
+        else:
+            self._hear(self._section.leave_gap(until_ns * self._section.rate_hz // _NS, out))
+        self._advance(out)
+        return out
+
+    @property
+    def settled(self) -> int:
+        """Where the audio that can still change begins, in samples of the call's rate."""
+        return self._ended if self._section is None else self._section.scaled(self._section.final)
+
+    @property
+    def _effective(self) -> Policy:
+        return self._policy if self._plan.masked else Policy.OPEN
+
+    @property
+    def _end(self) -> tuple[int, int]:
+        """Where the audio placed so far ends, and the rate it is counted in."""
+        if self._section is None:
+            return self._ended, self._means.rate_hz
+        return self._section.end, self._section.rate_hz
+
+    def _ns(self, place: tuple[int, int]) -> int:
+        """Give nanoseconds of stream time, not before the place."""
+        position, rate_hz = place
+        return -(-position * _NS // rate_hz)
+
+    def _change(self, at_ns: int) -> None:
+        """Make the policy the one in force."""
+        policy, end_ns = self._effective, self._ns(self._end)
+        if stricter(policy, self._line.latest) is policy:
+            at_ns = min(at_ns, end_ns)
+        else:
+            waiting_ns = round(self._reorder.n_waiting * self._packet_s * _NS)
+            at_ns = max(at_ns, end_ns + waiting_ns)
+        section = self._section
+        final = self._ended if section is None else section.final
+        rate_hz = self._means.rate_hz if section is None else section.rate_hz
+        self._line.change(policy, at_ns, self._ns((final, rate_hz)))
+        self._line.forget(end_ns - 60 * _NS)
+        if section is None:
+            return
+        if not section.is_examined and self._plan.masked:
+            section.use(self._make_masker(rate_hz, Policy.OPEN))
+        section.set_policy(policy, at_ns * rate_hz // _NS)
+
+    def _make_masker(self, rate_hz: int, policy: Policy) -> Masker:
+        means = self._means
+        return Masker(1, rate_hz=rate_hz, policy=policy, fill=means.fill, lag_ms=means.lag_ms)
+
     def flush(self) -> Output:
         """End of the direction: everything held comes out."""
         out = Output()
@@ -120,7 +207,8 @@ class Leg:
             out.sent.append(self._unexamined(index, data))
 
     def _unexamined(self, index: int, data: bytes) -> Sent:
-        if self._passes_all:
+        section = self._section
+        if (self._line.latest is Policy.OPEN) if section is None else section.passes_all:
             return Sent(self._plan.channel, index, Verdict.PASSED, data)
         return Sent(self._plan.channel, index, Verdict.DROPPED, None)
 
@@ -183,9 +271,8 @@ class Leg:
         if start is None:
             out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
             return
-        examined = self._means.policy is not Policy.MUTE
         # No samples of its own, so no patch meets it: it leaves with the audio before it.
-        section.hold(self._held(item, start, start, examined=examined))
+        section.hold(self._held(item, start, start, examined=True))
 
     def _take_event(self, item: Ordered[_Tag], payload_type: PayloadType, out: Output) -> None:
         section = self._open_section(out)
@@ -230,8 +317,7 @@ class Leg:
         self._mark(section, start, end, Reason.EVENT)
 
     def _mark(self, section: Section, start: int, end: int, reason: Reason) -> None:
-        if not self._passes_all:
-            section.mark(start, end, reason)
+        section.mark(start, end, reason)
 
     def _told(self, stream: _Stream, events: list[TrackedEvent]) -> None:
         """Give finished events to the arbiter."""
@@ -283,7 +369,7 @@ class Leg:
             end=end,
             codec=self._codec,
             payload_type=self._payload_type,
-            examined=examined or self._passes_all,
+            examined=examined,
         )
 
     def _codec_of(self, payload_type: PayloadType, ssrc: int) -> Codec | None:
@@ -313,9 +399,10 @@ class Leg:
             self._use_preferred(out)
         rate_hz = self._codec.rate_hz if self._codec else _FALLBACK.clock_hz
         means, masker = self._means, None
-        if self._plan.masked:
-            masker = Masker(1, rate_hz=rate_hz, policy=means.policy, fill=means.fill)
         origin = -(-self._ended * rate_hz // means.rate_hz)
+        runs = list(self._line.runs(*self._ns_to_come(origin, rate_hz)))
+        if self._plan.masked:
+            masker = self._make_masker(rate_hz, runs[0][2])
         self._section = Section(
             channel=self._plan.channel,
             origin=origin,
@@ -324,9 +411,17 @@ class Leg:
             hold_ms=means.hold_ms,
             block_ms=means.block_ms,
             call_rate_hz=means.rate_hz,
+            marks_held=means.lag_ms is not None,
         )
+        for begin_ns, _, policy in runs[1:]:
+            self._section.set_policy(policy, begin_ns * rate_hz // _NS)
         self._marked = origin
         return self._section
+
+    def _ns_to_come(self, origin: int, rate_hz: int) -> tuple[int, int]:
+        """Give the stream time in which a section from `origin` on may meet a change of policy."""
+        begin_ns = origin * _NS // rate_hz
+        return begin_ns, max(begin_ns, self._line.latest_start) + 1
 
     def _use_preferred(self, out: Output) -> None:
         """Before the first audio packet: the first codec of the plan we have."""

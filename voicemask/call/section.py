@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from voicemask.audio.codecs import Codec, to_int16
 from voicemask.audio.tape import Tape
 from voicemask.call.values import AudioChunk, Output, Sent, Verdict
+from voicemask.capture.policy import Policy
 from voicemask.dtmf.detector import Tone
 from voicemask.errors import CodecError
 from voicemask.mask.apply import Masked, Masker
@@ -41,7 +42,7 @@ class Held:
     codec : codec of its payload, or of the fill that takes its place.
     payload_type : of what goes out.
     examined : its payload is the audio on the tape; otherwise it is an event or could not be
-        decoded, and never passes.
+        decoded, and passes under `open` only.
     """
 
     packet: RtpPacket
@@ -62,10 +63,12 @@ class Section:
     channel : index in the call.
     origin : absolute position of its first sample.
     rate_hz : of its audio.
-    masker : one-channel masker at that rate; None passes everything.
+    masker : one-channel masker at that rate; None passes everything, until `use` brings one.
     hold_ms : how far the masker stays behind the newest packet.
     block_ms : step of the grid on which the masker is fed.
     call_rate_hz : rate in which spans are told.
+    marks_held : marks reach back to all that has not left, not only to what the masker has not
+        seen: the same audio for the same packets, as long as those are fed one by one.
     """
 
     def __init__(
@@ -78,14 +81,17 @@ class Section:
         hold_ms: int,
         block_ms: int,
         call_rate_hz: int,
+        marks_held: bool = False,
     ) -> None:
         self.rate_hz = rate_hz
         self.origin = origin
         self._channel = channel
         self._call_rate_hz = call_rate_hz
         self._masker = masker
+        self._masked_from = origin  # where the masker's stream begins
         self._hold = hold_ms * rate_hz // 1000
         self._block = block_ms * rate_hz // 1000
+        self._marks_held = marks_held
         self._tape = Tape(origin)
         self._pushed = origin
         self._final = origin
@@ -103,6 +109,25 @@ class Section:
     def final(self) -> int:
         """Where the audio that can still change begins."""
         return self._final
+
+    @property
+    def passes_all(self) -> bool:
+        """Whether nothing that has not left is masked."""
+        return self._masker is None or self._masker.passes_all
+
+    @property
+    def is_examined(self) -> bool:
+        """Whether there is a masker."""
+        return self._masker is not None
+
+    def use(self, masker: Masker) -> None:
+        """Examine from here on what passed unexamined until now."""
+        self._masker, self._masked_from = masker, self._pushed
+
+    def set_policy(self, policy: Policy, at: int) -> None:
+        """Set the policy from position `at` on; what reaches back is the masker's to say."""
+        if self._masker is not None:
+            self._masker.set_policy(policy, at - self._masked_from)
 
     def scaled(self, position: int) -> int:
         """Give an absolute position in samples of the call's rate."""
@@ -123,10 +148,16 @@ class Section:
         return self._extend(until, out) + self._feed(self._tape.end - self._hold, out)
 
     def mark(self, start: int, end: int, reason: Reason) -> None:
-        """Have ``[start, end)`` filled, as much of it as the masker has not seen."""
-        start = max(start, self._pushed)
+        """Have ``[start, end)`` filled, as much of it as a mark can reach."""
+        start = max(start, self._markable)
         if self._masker is not None and end > start:
-            self._masker.mark(0, start - self.origin, end - self.origin, reason)
+            self._masker.mark(0, start - self._masked_from, end - self._masked_from, reason)
+
+    @property
+    def _markable(self) -> int:
+        if self._masker is None or not self._marks_held:
+            return self._pushed
+        return self._masked_from + self._masker.final_until
 
     def flush(self, out: Output) -> list[Tone]:
         """End the section: everything held comes out."""
@@ -166,7 +197,7 @@ class Section:
 
     def _apply(self, masked: Masked, out: Output) -> list[Tone]:
         for patch in masked.patches:
-            start = self.origin + patch.start
+            start = self._masked_from + patch.start
             end = min(start + len(patch.audio), self._tape.end)
             self._tape.view(start, end)[:] = patch.audio[: end - start]
             if self._touched and self._touched[-1][1] == start:
@@ -174,11 +205,12 @@ class Section:
             else:
                 self._touched.append((start, end))
         out.spans += [self._absolute(span) for span in masked.spans]
-        self._final = min(self.origin + masked.final_until, self._tape.end)
+        self._final = min(self._masked_from + masked.final_until, self._tape.end)
         return list(masked.tones)
 
     def _absolute(self, span: Span) -> Span:
-        start, end = self.scaled(self.origin + span.start), self.scaled(self.origin + span.end)
+        first = self._masked_from
+        start, end = self.scaled(first + span.start), self.scaled(first + span.end)
         return Span(self._channel, start, end, span.reason, span.level_dbfs)
 
     def _release(self, out: Output) -> None:
@@ -196,8 +228,10 @@ class Section:
 
     def _finish(self, held: Held) -> Sent:
         """Say what leaves in place of a packet whose samples are final."""
-        if self._masker is None:
+        if self._passes(held):
             return Sent(self._channel, held.index, Verdict.PASSED, held.data)
+        if held.start == held.end and self._is_muted(held.start):
+            return Sent(self._channel, held.index, Verdict.DROPPED, None)
         try:
             if not held.examined:
                 return self._fill(held)
@@ -209,6 +243,17 @@ class Section:
             return Sent(self._channel, held.index, Verdict.DROPPED, None)
         data = held.packet.with_payload(payload).serialize()
         return Sent(self._channel, held.index, Verdict.PATCHED, data)
+
+    def _passes(self, held: Held) -> bool:
+        """Tell whether policy lets a packet pass whatever it is."""
+        if self._masker is None:
+            return True
+        first = self._masked_from
+        return self._masker.passes(held.start - first, held.end - first)
+
+    def _is_muted(self, position: int) -> bool:
+        masker = self._masker
+        return masker is not None and masker.policy_at(position - self._masked_from) is Policy.MUTE
 
     def _fill(self, held: Held) -> Sent:
         """Stand fill in for a packet, unless the audio beside it already covers its time."""

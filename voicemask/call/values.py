@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from voicemask.capture.policy import Fill, Policy
 from voicemask.dtmf.arbiter import KeyPress
 from voicemask.mask.span import Span
+from voicemask.rtp.reorder import DEFAULT_DEPTH
 from voicemask.rtp.sdp import DEFAULT_PTIME_MS, PayloadType
 
 CUSTOMER = 0
@@ -50,6 +51,8 @@ class Means:
     rate_hz : rate in which spans and presses are told.
     hold_ms : how far masking stays behind the newest packet.
     block_ms : step in which it goes on.
+    lag_ms : how far a masked direction may lag at most; None: as far as detection asks.
+    depth : packets the reorder buffer holds at most.
     """
 
     policy: Policy
@@ -57,6 +60,8 @@ class Means:
     rate_hz: int
     hold_ms: int
     block_ms: int
+    lag_ms: int | None = None
+    depth: int = DEFAULT_DEPTH
 
 
 @dataclass(frozen=True, slots=True)

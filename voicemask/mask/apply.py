@@ -3,6 +3,10 @@
 Whatever feeds a `Masker` (a file, a capture, a live call) keeps its own bytes and replaces only
 what a patch covers; what lies at or after `final_until` may not leave yet. So a sample that policy
 does not touch cannot change, and one that was not examined cannot pass.
+
+Policy may change at any instant (`mask/policies.py` says what reaches back). Detection never
+notices: it hears the raw audio all along, so a tone across a change is found whole. Suppression is
+a function of the raw audio on a fixed grid, so it too is the same whenever it begins.
 """
 
 from __future__ import annotations
@@ -17,20 +21,31 @@ from numpy.typing import NDArray
 from voicemask.audio.resample import StreamResampler
 from voicemask.capture.policy import Fill, Policy
 from voicemask.dtmf.detector import Decoder, Tone, at_rate
-from voicemask.dtmf.goertzel import RATE_HZ
+from voicemask.dtmf.goertzel import BLOCK, RATE_HZ
 from voicemask.dtmf.profile import load_profile
 from voicemask.mask.background import HISTORY_BLOCKS, Background
 from voicemask.mask.fill import filled
 from voicemask.mask.finder import SpanFinder, Stretch
+from voicemask.mask.policies import FILLING, PolicyLine, Run
 from voicemask.mask.span import Reason, Span
-from voicemask.mask.suppress import Suppressor
+from voicemask.mask.suppress import Suppressor, hop_samples
+from voicemask.mask.window import Window
 
 F32 = NDArray[np.float32]
+
+_MASKING: Final = frozenset(Policy) - {Policy.OPEN}
+_SUPPRESSING: Final = frozenset({Policy.CAPTURE})
 
 _FADE_MS: Final = 4.0
 """Cross-fade at either edge of a fill, inside the guard: no click, and no tone in it."""
 _JOIN_MS: Final = 30.0
 """Fills nearer than this become one: a scrap of speech between two keys is worth nothing."""
+_AHEAD_S: Final = 10
+"""While nothing is filled, marks this far ahead are kept for the policy that may follow."""
+_REMEMBERED_S: Final = 8
+"""How long after its audio left a policy can still be asked for."""
+_LEVEL_BEFORE_BLOCKS: Final = 4
+"""What follows `open` is as loud as the background up to here: the resampler may lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +77,30 @@ class Masked:
 
 @dataclass(slots=True)
 class _Open:
-    """A fill that may still grow; `filled_until` is how much of it has been given out."""
+    """A fill that may still grow."""
 
     start: int
     end: int
     reason: Reason
     level_dbfs: float | None
-    noise_dbfs: float
-    filled_until: int
+    noise_dbfs: float = 0.0
     fades_in: bool = True
     fades_out: bool = True
     is_left_out: bool = False
 
 
 class Masker:
-    """Masks the channels of one stream by one policy.
+    """Masks the channels of one stream.
 
     Parameters
     ----------
     n_channels : channels fed together.
     rate_hz : sample rate, 8000 Hz or more.
-    policy : what the sink may hear.
+    policy : what the sink may hear, until `set_policy` says otherwise.
     fill : what stands in for a masked stretch.
     profile : name or path of the detector profile for masking.
+    lag_ms : how far `final_until` may stay behind; None: as far as detection asks. With less, a
+        doubtful stretch that would have to wait longer is filled at once.
 
     Raises
     ------
@@ -101,34 +117,78 @@ class Masker:
         policy: Policy = Policy.GUARD,
         fill: Fill = Fill.NOISE,
         profile: str = "mask",
+        *,
+        lag_ms: int | None = None,
     ) -> None:
         receiver = load_profile(profile).receiver
         self._n_channels, self._rate_hz = n_channels, rate_hz
-        self._policy, self._fill = policy, fill
+        self._line, self._fill = PolicyLine(policy), fill
         self._resampler = StreamResampler(n_channels, rate_hz, RATE_HZ)
-        self._finder = SpanFinder(n_channels, receiver, HISTORY_BLOCKS)
-        self._background = Background(n_channels, self._finder.bursts.bank)
+        lag = None if lag_ms is None else lag_ms * RATE_HZ // 1000
+        self._finder = SpanFinder(n_channels, receiver, HISTORY_BLOCKS, lag)
+        bank = self._finder.bursts.bank
+        self._background = Background(n_channels, bank)
+        self._before_mute = Background(n_channels, bank)
         self._decoder = Decoder(load_profile("decode").receiver)
-        self._suppressor = Suppressor(n_channels, rate_hz) if policy is Policy.CAPTURE else None
         self._fade = round(_FADE_MS * rate_hz / 1000)
         self._join = round(_JOIN_MS * rate_hz / 1000)
         self._n_in = 0
         self._final = 0
-        # audio that policy would pass, from `_final` on
-        self._held = np.zeros((n_channels, 0), np.float32)
+        self._raw = Window(n_channels)
+        self._suppressor: Suppressor | None = None
+        self._suppressed = Window(n_channels)
         self._wanted: list[list[_Open]] = [[] for _ in range(n_channels)]
         self._open: list[deque[_Open]] = [deque() for _ in range(n_channels)]
+        self._mute_dbfs: dict[tuple[int, int], float] = {}  # by channel and where the mute began
+        self._mute_told = 0
+        self._follow_policy()
+
+    @property
+    def final_until(self) -> int:
+        """Samples below this have left."""
+        return self._final
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that was set last."""
+        return self._line.latest
+
+    @property
+    def passes_all(self) -> bool:
+        """Whether nothing that has not left is masked."""
+        return not self._line.holds(_MASKING, self._final)
+
+    def policy_at(self, sample: int) -> Policy:
+        """Give the policy of a sample that has not left, or left not long ago."""
+        return self._line.at(sample)
+
+    def passes(self, start: int, end: int) -> bool:
+        """Tell whether ``[start, end)`` is under `open` as a whole."""
+        return all(
+            policy is Policy.OPEN for *_, policy in self._line.runs(start, max(end, start + 1))
+        )
+
+    def set_policy(self, policy: Policy, at: int | None = None) -> None:
+        """Set what the sink may hear from sample `at` on; None: from the next one fed.
+
+        What has not left is held to `capture` at once, and to whatever follows `open`; `mute`
+        begins and ends at its instant. What has left cannot be taken back: `at` is then raised.
+        """
+        self._line.change(policy, self._n_in if at is None else at, self._final)
+        self._follow_policy()
 
     def push(self, audio: F32) -> Masked:
         """Feed (n_channels, n) samples, full scale +-1.0; any n, also 0."""
         self._n_in += audio.shape[1]
         stretches, bursts = self._finder.push(_float32(self._resampler.push(audio)))
         tones = self._decoder.push(bursts, self._finder.bursts.n_known)
-        self._hold(self._suppressor.push(audio) if self._suppressor else audio)
+        self._raw.add(audio)
+        if self._suppressor:
+            self._suppressed.add(self._suppressor.push(audio))
         self._want(stretches)
         # the suppressor lags too, but far less than the finder
         reach = self._finder.final_until * self._rate_hz // RATE_HZ
-        return self._settle(max(self._final, min(reach, self._n_in)), tones)
+        return self._settle(min(reach, self._n_in), tones)
 
     def flush(self) -> Masked:
         """End of the stream: settle everything."""
@@ -138,7 +198,7 @@ class Masker:
         stretches, bursts = self._finder.flush()
         tones += self._decoder.push(bursts, self._finder.bursts.n_known) + self._decoder.flush()
         if self._suppressor:
-            self._hold(self._suppressor.flush())
+            self._suppressed.add(self._suppressor.flush())
         self._want(stretches)
         return self._settle(self._n_in, tones, is_last=True)
 
@@ -152,58 +212,81 @@ class Masker:
         """
         if start < self._final:
             raise ValueError(f"a mark at sample {start} comes after {self._final} was final")
-        self._add(channel, start, end, reason, None)
+        self._wanted[channel].append(_Open(start, end, reason, None))
+        self._drop_unwanted()
 
-    def _hold(self, audio: F32) -> None:
-        self._held = np.concatenate([self._held, audio], axis=1)
+    def _follow_policy(self) -> None:
+        """Have suppressed audio of all that has not left, where a policy asks for it."""
+        wants = self._line.holds(_SUPPRESSING, self._final)
+        if wants and self._suppressor is None:
+            # blocks lie on the grid of the stream, and the first needs the half before it
+            hop = hop_samples(self._rate_hz)
+            grid = self._final // hop * hop
+            before = max(0, grid - hop)
+            self._suppressor = Suppressor(self._n_channels, self._rate_hz)
+            out = self._suppressor.push(self._raw.view(before, self._n_in))
+            self._suppressed = Window(self._n_channels, before)
+            self._suppressed.add(out)
+            self._suppressed.drop(grid)
+        elif not wants and self._suppressor is not None:
+            self._suppressor = None
+            self._suppressed = Window(self._n_channels)
 
     def _want(self, stretches: list[Stretch]) -> None:
         for stretch in stretches:
-            self._add(
-                stretch.channel,
-                stretch.start * self._rate_hz // RATE_HZ,
-                -(-stretch.end * self._rate_hz // RATE_HZ),
-                Reason.TONE,
-                float(round(stretch.level_dbfs)),
-            )
+            start = stretch.start * self._rate_hz // RATE_HZ
+            end = -(-stretch.end * self._rate_hz // RATE_HZ)
+            level_dbfs = float(round(stretch.level_dbfs))
+            self._wanted[stretch.channel].append(_Open(start, end, Reason.TONE, level_dbfs))
 
-    def _add(
-        self, channel: int, start: int, end: int, reason: Reason, level_dbfs: float | None
-    ) -> None:
-        if self._policy in (Policy.OPEN, Policy.MUTE):
-            return  # nothing is filled, or everything is
-        self._wanted[channel].append(_Open(start, end, reason, level_dbfs, 0.0, start))
+    def _drop_unwanted(self) -> None:
+        """While nothing is filled, keep no list of what might have been."""
+        if self._line.holds(FILLING, self._final):
+            return
+        farthest = self._n_in + _AHEAD_S * self._rate_hz
+        for channel in range(self._n_channels):
+            wanted = self._wanted[channel]
+            self._wanted[channel] = [w for w in wanted if self._final < w.end <= farthest]
 
     def _settle(self, reach: int, tones: list[Tone], *, is_last: bool = False) -> Masked:
         """Give out what lies before `reach`, as far as open fills allow."""
-        if self._policy is Policy.OPEN:
-            reach = self._n_in
         patches: list[Patch] = []
         spans: list[Span] = []
-        final = reach
-        for channel in range(self._n_channels):
-            if self._policy is Policy.MUTE:
-                final = self._n_in
-                self._mute(channel, patches)
-            elif self._policy is not Policy.OPEN:
-                final = min(final, self._join_wanted(channel, reach, is_last=is_last))
-        if self._policy in (Policy.GUARD, Policy.CAPTURE):
+        bound = reach
+        if self._line.holds(FILLING, self._final):
             for channel in range(self._n_channels):
-                self._give(channel, final, patches, spans, is_last=is_last)
-        elif self._policy is Policy.MUTE and is_last and self._n_in:
-            spans = [
-                Span(channel, 0, self._n_in, Reason.MUTE, None)
-                for channel in range(self._n_channels)
-            ]
-        self._held = self._held[:, final - self._final :]
-        self._final = final
+                bound = min(bound, self._join_wanted(channel, reach, is_last=is_last))
+        final = self._n_in if is_last else self._walk(bound)
+        runs = list(self._line.runs(self._final, final))
+        ended = self._n_in + 1 if is_last else min(bound, final) - self._join
+        for channel in range(self._n_channels):
+            for run in runs:
+                self._give(channel, run, patches)
+            self._tell_fills(channel, final, ended, spans)
+        self._tell_mutes(final, spans, is_last=is_last)
+        self._leave(final)
         return Masked(final, tuple(patches), tuple(spans), tuple(at_rate(tones, self._rate_hz)))
 
-    def _mute(self, channel: int, patches: list[Patch]) -> None:
-        if self._n_in > self._final:
-            level = self._background.level_dbfs(channel, 0)
-            audio = self._filled(channel, self._final, self._n_in, level)
-            patches.append(Patch(channel, self._final, audio))
+    def _walk(self, bound: int) -> int:
+        """Give how far policy lets go: detection holds back only what it may fill."""
+        final = self._final
+        for begin, end, policy in self._line.runs(self._final, self._n_in):
+            final = max(begin, min(end, bound)) if policy in FILLING else end
+            if final < end:
+                break
+        return final
+
+    def _leave(self, final: int) -> None:
+        """Let go of what has left."""
+        self._final = final
+        # a suppressor that starts here needs the hop before
+        hop = hop_samples(self._rate_hz)
+        self._raw.drop((final // hop - 1) * hop)
+        self._suppressed.drop(final)
+        oldest = min([final, *(fills[0].start for fills in self._open if fills)])
+        self._line.forget(oldest - _REMEMBERED_S * self._rate_hz)
+        self._follow_policy()
+        self._drop_unwanted()
 
     def _join_wanted(self, channel: int, reach: int, *, is_last: bool) -> int:
         """Turn wanted stretches that start before `reach` into fills; give what is final then."""
@@ -212,7 +295,7 @@ class Masker:
         self._wanted[channel] = [w for w in wanted if not (w.start < reach or is_last)]
         fills = self._open[channel]
         for want in due:
-            start, whole_end, level = max(want.start, self._final), want.end, want.level_dbfs
+            start, whole_end, level = want.start, want.end, want.level_dbfs
             # another channel may hold back a fill that a late mark starts before: one fill of both
             while fills and fills[-1].start > start:
                 later = fills.pop()
@@ -220,8 +303,7 @@ class Masker:
             end = min(whole_end, self._n_in) if is_last else whole_end
             last = fills[-1] if fills else None
             # what is cut off by an end of the stream may be a tone right up to there
-            fades_in = start > 0 and start == want.start
-            fades_out = end == whole_end
+            fades_in, fades_out = start > 0, end == whole_end
             if end <= start:
                 continue
             if last is not None and start <= last.end + self._join:
@@ -233,7 +315,7 @@ class Masker:
             if last is not None:
                 self._leave_out(channel, last)
             noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
-            fills.append(_Open(start, end, want.reason, level, noise, start, fades_in, fades_out))
+            fills.append(_Open(start, end, want.reason, level, noise, fades_in, fades_out))
         if fills and is_last and fills[-1].end > self._n_in:
             fills[-1].end, fills[-1].fades_out = self._n_in, False
         if not fills or is_last:
@@ -242,34 +324,60 @@ class Masker:
         # until the next stretch is known to start later than this, the fill may go on
         if last.end + self._join < reach:
             return reach
-        return min(reach, max(last.start, last.filled_until, last.end - self._fade))
+        return min(reach, max(last.start, last.end - self._fade))
 
-    def _give(
-        self,
-        channel: int,
-        final: int,
-        patches: list[Patch],
-        spans: list[Span],
-        *,
-        is_last: bool,
-    ) -> None:
-        """Give the patches below `final`, and the spans that ended."""
-        fills = self._open[channel]
-        position = self._final
-        for fill in fills:
-            begin, end = max(fill.filled_until, self._final), min(fill.end, final)
-            if end <= begin:
+    def _give(self, channel: int, run: Run, patches: list[Patch]) -> None:
+        """Give the patches of a run of one policy that is final."""
+        begin, end, policy = run
+        if policy is Policy.OPEN:
+            return
+        if policy is Policy.MUTE:
+            patches.append(Patch(channel, begin, self._muted(channel, begin, end)))
+            return
+        window = self._suppressed if policy is Policy.CAPTURE else self._raw
+        position = begin
+        for fill in self._open[channel]:
+            start, stop = max(fill.start, begin), min(fill.end, end)
+            if stop <= start:
                 continue
-            if self._policy is Policy.CAPTURE and begin > position:
-                patches.append(Patch(channel, position, self._kept(channel, position, begin)))
-            patches.append(Patch(channel, begin, self._rendered(channel, fill, begin, end)))
-            fill.filled_until = position = end
-        if self._policy is Policy.CAPTURE and final > position:
-            patches.append(Patch(channel, position, self._kept(channel, position, final)))
-        while fills and (is_last or fills[0].end + self._join < final):
+            if policy is Policy.CAPTURE and start > position:
+                patches.append(Patch(channel, position, window.copy(channel, position, start)))
+            kept = window.view(start, stop)[channel]
+            patches.append(Patch(channel, start, self._rendered(channel, fill, start, kept)))
+            position = stop
+        if policy is Policy.CAPTURE and end > position:
+            patches.append(Patch(channel, position, window.copy(channel, position, end)))
+
+    def _tell_fills(self, channel: int, final: int, ended: int, spans: list[Span]) -> None:
+        """Tell the fills that nothing can join any more, as far as policy gave them out."""
+        fills = self._open[channel]
+        while fills and (fills[0].end < ended or not self._line.holds(FILLING, final)):
             fill = fills.popleft()
             self._leave_out(channel, fill)
-            spans.append(Span(channel, fill.start, fill.end, fill.reason, fill.level_dbfs))
+            for start, end in self._line.filling(fill.start, fill.end):
+                spans.append(Span(channel, start, end, fill.reason, fill.level_dbfs))
+
+    def _tell_mutes(self, final: int, spans: list[Span], *, is_last: bool) -> None:
+        for begin, end, policy in list(self._line.runs(self._mute_told, self._n_in)):
+            if policy is not Policy.MUTE:
+                continue
+            whole_end = self._line.whole_run(begin)[1]
+            if is_last or (whole_end is not None and whole_end <= final):
+                spans += [
+                    Span(channel, begin, end, Reason.MUTE, None)
+                    for channel in range(self._n_channels)
+                ]
+                self._mute_told = end
+
+    def _muted(self, channel: int, begin: int, end: int) -> F32:
+        start = self._line.whole_run(begin)[0]
+        key = (channel, start)
+        if key not in self._mute_dbfs:
+            while len(self._mute_dbfs) >= 2 * self._n_channels:
+                del self._mute_dbfs[next(iter(self._mute_dbfs))]
+            before = start * RATE_HZ // self._rate_hz - _LEVEL_BEFORE_BLOCKS * BLOCK
+            self._mute_dbfs[key] = self._before_mute.level_dbfs(channel, max(0, before))
+        return self._filled(channel, begin, end, self._mute_dbfs[key])
 
     def _leave_out(self, channel: int, fill: _Open) -> None:
         """Tell the background once what was masked."""
@@ -278,23 +386,22 @@ class Masker:
             start = fill.start * RATE_HZ // self._rate_hz
             self._background.leave_out(channel, start, -(-fill.end * RATE_HZ // self._rate_hz))
 
-    def _kept(self, channel: int, begin: int, end: int) -> F32:
-        return self._held[channel, begin - self._final : end - self._final].copy()
-
-    def _rendered(self, channel: int, fill: _Open, begin: int, end: int) -> F32:
-        """Samples ``[begin, end)`` of a fill, faded against what policy would pass there."""
+    def _rendered(self, channel: int, fill: _Open, begin: int, kept: F32) -> F32:
+        """Samples of a fill from `begin` on, faded against `kept`, what policy would pass there."""
+        end = begin + len(kept)
         audio = self._filled(channel, begin, end, fill.noise_dbfs)
+        run_begin, run_end, _ = self._line.whole_run(begin)
         place = np.arange(begin, end)
         nearest = np.full(len(place), self._fade)
-        if fill.fades_in:
+        # a fill that began or goes on under another policy has no edge here
+        if fill.fades_in and fill.start >= run_begin:
             nearest = np.minimum(nearest, place - fill.start)
-        if fill.fades_out:
+        if fill.fades_out and (run_end is None or fill.end <= run_end):
             nearest = np.minimum(nearest, fill.end - 1 - place)
         fading = np.flatnonzero(nearest < self._fade)
         if len(fading):
             weight = ((nearest[fading] + 1) / (self._fade + 1)).astype(np.float32)
-            kept = self._held[channel, begin - self._final : end - self._final][fading]
-            audio[fading] = weight * audio[fading] + (1 - weight) * kept
+            audio[fading] = weight * audio[fading] + (1 - weight) * kept[fading]
         return audio
 
     def _filled(self, channel: int, begin: int, end: int, level_dbfs: float) -> F32:

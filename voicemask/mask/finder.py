@@ -59,13 +59,28 @@ class SpanFinder:
     ----------
     n_channels : channels fed together.
     receiver : thresholds of the mask profile.
+    history_blocks : blocks that stay readable in the bank.
+    longest_lag : `final_until` stays behind by no more (8000 Hz samples), at the price of masking
+        doubtful candidates that are too long to wait for their context; None: none is.
     """
 
-    def __init__(self, n_channels: int, receiver: Receiver, history_blocks: int) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        receiver: Receiver,
+        history_blocks: int,
+        longest_lag: int | None = None,
+    ) -> None:
         self._receiver = receiver
         self._guard = receiver.guard_ms * RATE_HZ / 1000
         self._context = receiver.context_ms * RATE_HZ / 1000
         self.bursts = BurstFinder(n_channels, receiver, max(history_blocks, 4 * GROWTH))
+        # what a candidate of no length at all waits for, and how long a candidate may be then
+        patience = (self.bursts.lag_blocks + GROWTH + 1) * BLOCK + self._context + self._guard
+        self._n_longest: float = (SEGMENT + 2 * GROWTH) * BLOCK
+        self._is_bounded = longest_lag is not None
+        if longest_lag is not None:
+            self._n_longest = min(self._n_longest, max(0, longest_lag - ceil(patience)))
         self._late: Bursts | None = None  # bursts whose neighbourhood is not there yet
         self._waiting: list[deque[_Candidate]] = [deque() for _ in range(n_channels)]
         self._anchor_end = [-inf] * n_channels
@@ -76,9 +91,9 @@ class SpanFinder:
     def lag_samples(self) -> int:
         """How far `final_until` stays behind the input, at most (8000 Hz samples)."""
         # a candidate may start this much before the end that its context is counted from
-        n_longest = SEGMENT + 2 * GROWTH
-        blocks = self.bursts.lag_blocks + GROWTH + n_longest + 1
-        return blocks * BLOCK + ceil(self._context) + ceil(self._guard)
+        blocks = self.bursts.lag_blocks + GROWTH + 1
+        waits = blocks * BLOCK + ceil(self._context) + ceil(self._guard)
+        return waits + int(self._n_longest)
 
     def push(self, audio: NDArray[np.float32]) -> tuple[list[Stretch], Bursts]:
         """Feed (n_channels, n) samples at 8000 Hz.
@@ -183,6 +198,7 @@ class SpanFinder:
             or candidate.start - self._anchor_end[channel] <= self._context
             or any(c.evidence >= r.evidence_anchor and c.start <= latest for c in waiting)
             or self._is_in_a_row(channel, waiting, latest)
+            or (self._is_bounded and candidate.end - candidate.start > self._n_longest)
         )
         if not is_masked and horizon <= latest:
             return False

@@ -74,6 +74,18 @@ class ReorderBuffer(Generic[TagT]):
         self._strayed: tuple[int, RtpPacket, TagT] | None = None
         self._run = 0
 
+    @property
+    def n_waiting(self) -> int:
+        """Packets held, and those missing before and between them."""
+        if not self._held:
+            return 0
+        first = min(self._held) if self._next is None else self._next
+        return self._newest - first + 1
+
+    def release(self) -> Reordered[TagT]:
+        """Give what is held, what is missing is lost; the run goes on."""
+        return Reordered([self._give(sequence) for sequence in sorted(self._held)], [], [])
+
     def push(self, packet: RtpPacket, tag: TagT) -> Reordered[TagT]:
         """Take one packet as it arrived."""
         out: Reordered[TagT] = Reordered([], [], [])
