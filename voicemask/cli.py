@@ -1,4 +1,4 @@
-"""The `voicemask` command: files and captures in, digits found, masked or looked for again.
+"""The `voicemask` command: files and captures masked, listened to, checked; the media service.
 
 Exit codes: 0 done; 1 `verify` found readable digits; 2 something given could not be used. Errors
 are one line on stderr. Everything heavy is imported by the command that needs it.
@@ -10,7 +10,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
@@ -20,8 +20,8 @@ import typer
 import voicemask
 from voicemask import listing
 from voicemask.capture.policy import Fill, Policy
-from voicemask.console import bar, complain, log, printable, start_log
-from voicemask.errors import AudioFileError, InputError
+from voicemask.console import bar, complain, log, log_at, printable, start_log
+from voicemask.errors import AudioFileError, ConfigError, InputError
 
 if TYPE_CHECKING:
     from voicemask.config import Settings as Config
@@ -41,6 +41,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+config_app = typer.Typer(
+    help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(config_app, name="config")
 
 
 class FilePolicy(StrEnum):
@@ -357,6 +361,134 @@ def replay(
         )
     listing.print_calls(calls)
     return 0
+
+
+@app.command()
+@_edge
+def media(
+    ng: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:HOST:PORT",
+            help="Serve the NG protocol here, udp: or tcp:; may be repeated. "
+            "[default: udp:127.0.0.1:2223]",
+        ),
+    ] = None,
+    rtp_address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME/]IP[!ADVERTISED]", help="Address for calls' audio; may be repeated."
+        ),
+    ] = None,
+    rtp_ports: Annotated[
+        str | None, typer.Option(metavar="FIRST-LAST", help="Ports for it. [default: 30000-39999]")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(metavar="unix:PATH", help="Socket that steers and tells.")
+    ] = None,
+    recordings: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Record calls into this folder.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(metavar="N", help="Media processes. [default: 1]")
+    ] = None,
+    vault: Annotated[
+        str | None, typer.Option(metavar="unix:PATH", help="Socket that takes captured keys.")
+    ] = None,
+    recording_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keys that lock recordings.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics here.")
+    ] = None,
+    customer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="caller|callee|unknown",
+            help="Who is the customer where nothing else tells. [default: unknown]",
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="guard|open", help="Policy outside capture. [default: guard]"),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="suppress|fill", help="How capture masks. [default: suppress]"),
+    ] = None,
+    fill: Annotated[
+        str | None,
+        typer.Option(
+            metavar="noise|tone|silence", help="What stands in for tones. [default: noise]"
+        ),
+    ] = None,
+    hold: Annotated[
+        int | None,
+        typer.Option(metavar="MS", help="Hold during capture. [default: what the method needs]"),
+    ] = None,
+    learning: Annotated[
+        str | None,
+        typer.Option(
+            metavar="strict|symmetric", help="Sources packets are taken from. [default: symmetric]"
+        ),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Account to become after binding.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="Log to stderr from this level on. [default: info]")
+    ] = None,
+) -> int:
+    """Relay, mask and record calls, steered by Kamailio or OpenSIPS over the NG protocol."""
+    given = {key: value for key, value in locals().items() if value and key != "log_level"}
+    given |= {"hold": hold, "processes": processes}
+    from voicemask.media.options import make_settings
+    from voicemask.media.supervisor import Supervisor
+
+    settings = make_settings(_media_defaults() | _given(given))
+    start_log(log_level.value if log_level else _default("log_level", LogLevel.INFO.value))
+    return Supervisor(settings, log_at).run()
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _media_defaults() -> dict[str, Any]:
+    """Give the table [media] of the configuration."""
+    config = _config()
+    return {} if config is None else _given(config.media.model_dump())
+
+
+@config_app.command("check")
+@_edge
+def check_config(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="File to check.")] = Path(
+        "voicemask.toml"
+    ),
+) -> int:
+    """Say in words what is wrong with the configuration, or what it would do.
+
+    Exit code 0: nothing is wrong; 2: something is.
+    """
+    from voicemask.config import read_settings
+    from voicemask.media.check import explain, find_problems
+    from voicemask.media.options import read_options
+
+    if not file.exists() and file != Path("voicemask.toml"):
+        raise ConfigError(str(file), "there is no such file", "name one")
+    config, wrong = read_settings(file)
+    given = _given(config.media.model_dump()) if config is not None else {}
+    if given:
+        settings, wrong = read_options(given)
+        if settings is not None:
+            wrong = find_problems(settings)
+            print("\n".join(explain(settings)))
+    elif config is not None:
+        print("no [media] table: nothing to serve; the other settings are in order")
+    for error in wrong:
+        complain(str(error))
+    return _UNUSABLE if wrong else 0
 
 
 @app.command()

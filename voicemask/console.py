@@ -6,7 +6,7 @@ Rich and structlog are imported when something of theirs is shown; stdout carrie
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,11 @@ def start_log(level: str | None) -> None:
 
 def log(event: str, **facts: Any) -> None:
     """Log a line at level info."""
+    log_at("info", event, facts)
+
+
+def log_at(level: str, event: str, facts: Mapping[str, Any]) -> None:
+    """Log a line at a level: debug, info, warning or error."""
     if _log_level is None:
         return
     import structlog
@@ -78,4 +83,4 @@ def log(event: str, **facts: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(_log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    structlog.get_logger().info(event, **facts)
+    getattr(structlog.get_logger(), level)(event, **facts)

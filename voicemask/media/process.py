@@ -1,0 +1,248 @@
+"""One media process: the node and everything that steers it, on one loop.
+
+The parent hands over its start as a pickle on stdin, and bound sockets as descriptors. What can
+be known to be wrong ends the process with code 2 and one line; later only a signal ends it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from voicemask.errors import InputError
+from voicemask.media import hardening
+from voicemask.media.events import EventKind, NodeEvent
+from voicemask.media.loop import Loop
+from voicemask.media.settings import MediaSettings
+from voicemask.media.signals import serve_signals
+from voicemask.media.watchdog import BEAT_S, Reporter
+
+if TYPE_CHECKING:
+    from voicemask.media.control import ControlServer
+    from voicemask.media.recorder_child import RecorderChild
+    from voicemask.media.vault_link import VaultLink
+
+UNUSABLE: Final = 2
+FINISH_S: Final = 3.5
+"""How long recordings may take to be finished at the end."""
+_ERROR_LINE_S: Final = 1.0
+"""An error of ours that comes again with every packet is logged once a second."""
+_LOGGED: Final = {EventKind.ALERT, EventKind.RECORDING_FAILED, EventKind.DEGRADED}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a media process is started with.
+
+    Parameters
+    ----------
+    settings : of the service; the port range is this process's own.
+    index : number of the process, from 0.
+    report_fd : datagram socket of beats and log lines.
+    ng_fds : NG sockets bound by the parent, which this process serves by itself.
+    dispatch_fd : where the parent forwards NG when there are several processes; None without.
+    control_fd : listening control socket; None without.
+    """
+
+    settings: MediaSettings
+    index: int
+    parent_pid: int
+    report_fd: int
+    ng_fds: tuple[int, ...] = ()
+    dispatch_fd: int | None = None
+    control_fd: int | None = None
+
+
+class MediaProcess:
+    """The parts of a media process, wired."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._settings = start.settings
+        self._reporter = Reporter(socket.socket(fileno=start.report_fd))
+        self.loop = Loop(self.on_error)
+        self.n_errors = 0
+        self._n_errors_said = 0
+        self._error_said_s = -_ERROR_LINE_S
+        self._listener: Callable[[NodeEvent], None] | None = None
+        self._n_alerts = 0
+        self._vault = self._make_vault()
+        self._recorder = self._make_recorder()
+        self._node = self._make_node()
+        self._ng = self._serve_ng()
+        self._control = self._serve_control()
+
+    def run(self) -> None:
+        """Serve until SIGTERM, then end calls and recordings in order."""
+        callbacks = {signal.SIGTERM: self.loop.stop, signal.SIGINT: None, signal.SIGHUP: None}
+        serve_signals(self.loop, callbacks)
+        if self._recorder is not None:
+            self._recorder.start(self._node.set_recorder)
+        self._beat()
+        # what is there now stays: the collector need not look at it again in a call
+        gc.collect()
+        gc.freeze()
+        self.loop.run()
+        self._finish()
+
+    def log(self, level: str, event: str, facts: Mapping[str, str | int | float]) -> None:
+        """Have the parent write a log line; it never waits."""
+        self._reporter.log(level, event, {"process": self._start.index, **facts})
+
+    def on_event(self, event: NodeEvent) -> None:
+        """Pass on what the node tells."""
+        if event.kind in _LOGGED:
+            is_alert = event.kind is not EventKind.DEGRADED
+            self._n_alerts += is_alert
+            facts = {"call_id": event.call_id, **event.details}
+            self.log("error" if is_alert else "warning", event.kind.value, facts)
+        if self._listener is not None:
+            self._listener(event)
+
+    def on_error(self, error: BaseException) -> None:
+        """Count an error of ours and name its place, not what it says: that may hold anything."""
+        self.n_errors += 1
+        now_s = time.monotonic()
+        if now_s - self._error_said_s < _ERROR_LINE_S:
+            return
+        self._error_said_s = now_s
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        n_new = self.n_errors - self._n_errors_said
+        self._n_errors_said = self.n_errors
+        facts: dict[str, str | int] = {
+            "error": type(error).__name__,
+            "place": place,
+            "times": n_new,
+        }
+        self.log("error", "internal error", facts)
+
+    def _make_vault(self) -> VaultLink | None:
+        if self._settings.vault is None:
+            return None
+        from voicemask.media.vault_link import VaultLink  # noqa: PLC0415, only where there is one
+
+        return VaultLink(self.loop, self._settings.vault)
+
+    def _make_recorder(self) -> RecorderChild | None:
+        if self._settings.recordings is None:
+            return None
+        from voicemask.media.recorder_child import RecorderChild  # noqa: PLC0415, as above
+
+        folder, key_file = self._settings.recordings, self._settings.recording_key
+        return RecorderChild(self.loop, folder, key_file, self.log)
+
+    def _make_node(self) -> Any:
+        from voicemask.media.node import Node  # noqa: PLC0415, loads numpy: hardened before
+
+        link = self._recorder.link if self._recorder is not None else None
+        return Node(
+            self._settings.node,
+            self.loop,
+            recorder=link,
+            vault=self._vault,
+            on_event=self.on_event,
+        )
+
+    def _serve_ng(self) -> Any:
+        from voicemask.media.ng_server import Answerer, NgSockets  # noqa: PLC0415, as above
+        from voicemask.ng.session import NgServer  # noqa: PLC0415
+
+        self._answerer = Answerer(NgServer(self._node), self.on_error)
+        ng = NgSockets(self.loop, self._answerer.answer)
+        for fd in self._start.ng_fds:
+            ng.serve(socket.socket(fileno=fd))
+        if self._start.dispatch_fd is not None:
+            from voicemask.media.dispatcher import serve_forwarded  # noqa: PLC0415
+
+            forwarded = socket.socket(fileno=self._start.dispatch_fd)
+            serve_forwarded(self.loop, forwarded, self._answerer.answer)
+        return ng
+
+    def _serve_control(self) -> ControlServer | None:
+        if self._start.control_fd is None:
+            return None
+        from voicemask.media.control import ControlServer  # noqa: PLC0415
+
+        listener = socket.socket(fileno=self._start.control_fd)
+        control = ControlServer(self.loop, listener, self._node, self.health, self.on_error)
+        self._listener = control.publish
+        return control
+
+    def _beat(self) -> None:
+        if not self._reporter.beat(self.snapshot()):
+            self.loop.stop()
+        self.loop.call_later(BEAT_S, self._beat)
+
+    def health(self) -> Mapping[str, Any]:
+        """Tell how this process does."""
+        return {
+            "pid": os.getpid(),
+            "process": self._start.index,
+            "errors": self.n_errors,
+            "alerts": self._n_alerts,
+            "recorder": self._recorder.is_running if self._recorder is not None else None,
+            "vault": self._vault.is_connected if self._vault is not None else None,
+        }
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Count everything, for the metrics page."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        mine: dict[str, Any] = {
+            "errors": self.n_errors,
+            "alerts": self._n_alerts,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "memory_bytes": _resident_bytes(),
+            "reports_dropped": self._reporter.n_dropped,
+            "ng_requests": self._answerer.n_requests,
+            "ng_errors": self._answerer.n_errors,
+        }
+        if self._vault is not None:
+            mine["vault_connected"] = int(self._vault.is_connected)
+            mine["vault_keys_sent"] = self._vault.n_keys_sent
+            mine["vault_keys_dropped"] = self._vault.n_keys_dropped
+        if self._recorder is not None:
+            mine["recorder_restarts"] = self._recorder.n_restarts
+            mine["recorder_running"] = int(self._recorder.is_running)
+        return {"process": mine, "node": self._node.statistics()}
+
+    def _finish(self) -> None:
+        self._ng.close()
+        self._node.close()
+        if self._control is not None:
+            self._control.close()
+        if self._recorder is not None and not self._recorder.finish(FINISH_S):
+            self.log("error", "recordings not finished in time", {})
+        if self._vault is not None:
+            self._vault.close()
+
+
+def _resident_bytes() -> int:
+    n_pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    return n_pages * resource.getpagesize()
+
+
+def main() -> int:
+    """Be a media process; its start comes as a pickle from the parent on stdin."""
+    start: Start = pickle.load(sys.stdin.buffer)
+    hardening.end_with_parent(start.parent_pid)
+    hardening.harden()
+    hardening.lock_memory()
+    try:
+        process = MediaProcess(start)
+    except InputError as error:
+        print(f"voicemask: {error}", file=sys.stderr)
+        return UNUSABLE
+    process.run()
+    return 0
