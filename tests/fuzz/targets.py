@@ -11,7 +11,16 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from voicemask.errors import PacketError, SrtpError
+from tests.fuzz.ng_datagrams import requests
+from voicemask.errors import NgError, PacketError, SrtpError
+from voicemask.ng import bencode
+from voicemask.ng.message import (
+    Envelope,
+    error_reply,
+    open_envelope,
+    read_request,
+    write_reply,
+)
 from voicemask.rtp.event import EventTracker, parse_event, serialize_event, unwrap
 from voicemask.rtp.packet import RtpPacket, looks_like_rtcp, looks_like_rtp
 from voicemask.rtp.reorder import ReorderBuffer
@@ -119,6 +128,31 @@ def srtp(data: bytes) -> None:
         assert len(protected) > len(packet)
 
 
+def bencode_value(data: bytes) -> None:
+    """What decodes is written and read back to the same."""
+    try:
+        value = bencode.decode(data)
+    except NgError:
+        return
+    assert bencode.decode(bencode.encode(value)) == value
+
+
+def ng_message(data: bytes) -> None:
+    """A datagram is no message, or refused with a reason, or read; the reply goes to its cookie."""
+    envelope = open_envelope(data)
+    if envelope is None:
+        return
+    try:
+        request = read_request(envelope)
+        reply = {"result": "ok", "command": request.text("command"), "sdp": request.body()}
+        request.texts("replace"), request.integer("limit")
+    except NgError as error:
+        reply = error_reply(error)
+    written = write_reply(envelope, reply)
+    assert written.startswith(envelope.cookie + b" ")
+    assert read_request(Envelope(b"c", written.partition(b" ")[2]))
+
+
 def _seed_sdp() -> bytes:
     return (
         b"v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -129,6 +163,7 @@ def _seed_sdp() -> bytes:
     )
 
 
+_REQUESTS = requests("call")
 _PACKET = RtpPacket(101, 65535, 2**32 - 160, 7, b"\x05\x8a\x03\x20", csrcs=(1, 2)).serialize()
 TARGETS = {
     "rtp_packet": Target(rtp_packet, [_PACKET, b"\xb1" + _PACKET[1:] + b"\0\0\0\4"]),
@@ -138,5 +173,7 @@ TARGETS = {
     ),
     "reorder": Target(reorder, [struct.pack("!HBHBHB", 65534, 0, 0, 0, 65535, 0)]),
     "sdp": Target(sdp, [_seed_sdp(), b"m=audio " + b"1" * 5000 + b" RTP/AVP 0"], 8192),
+    "bencode": Target(bencode_value, [data.partition(b" ")[2] for data in _REQUESTS]),
+    "ng_message": Target(ng_message, _REQUESTS, 4096),
     "srtp": Target(srtp, [bytes([n]) + packet for n, packet in enumerate(_GENUINE.values())]),
 }
