@@ -23,6 +23,7 @@ _SEAL_BYTES: Final = 48
 """What a sealed box adds: an X25519 public key and a Poly1305 tag."""
 _LAYOUT: Final = struct.Struct(f"<8s16sQ{ID_BYTES}s{_SECRET.size + _SEAL_BYTES}s")
 ENVELOPE_BYTES: Final = _LAYOUT.size
+_YEAR_9999_MS: Final = 253_370_764_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def parse_envelope(data: bytes, subject: str) -> Envelope:
     if len(data) != ENVELOPE_BYTES or not data.startswith(MAGIC[:-1]):
         raise RecordingError(subject, "its key file is cut or erased", "use a backup, or delete it")
     magic, recording_id, started_ms, key_id, sealed = _LAYOUT.unpack(data)
+    if started_ms >= _YEAR_9999_MS:
+        raise RecordingError(subject, "its key file was changed", "use a backup")
     if magic != MAGIC:
         raise RecordingError(
             subject, f"has format {magic[-1]}, known is {MAGIC[-1]}", "use a later voicemask"

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from voicemask.errors import RecordingError
 
 KEY: Final = "key"
+KEY_PART: Final = "key.part"
+"""A new key file until it is whole."""
 NOTES: Final = "notes"
 N_CHANNELS: Final = 2
 RATES_HZ: Final = (8000, 16000)

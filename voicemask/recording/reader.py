@@ -92,15 +92,23 @@ class Recording:
         """
         if layout.is_live(self.folder):
             return State.LIVE
+        if not self._is_whole:
+            return State.INCOMPLETE
+        return State.DEGRADED if self.metadata.finished["state"] == "degraded" else State.COMPLETE
+
+    @cached_property
+    def _is_whole(self) -> bool:
+        """Whether it was finished, and all it was finished with is there."""
         finished = self.metadata.finished
         if not finished:
-            return State.INCOMPLETE
-        missing = int(finished["n_audio_bytes"]) - sum(
-            path.stat().st_size for path in self._segments
-        )
-        if missing < 0:
+            return False
+        try:
+            n_there = sum(path.stat().st_size for path in self._segments)
+        except OSError as error:
+            raise unreadable(self.folder, error) from error
+        if n_there > int(finished["n_audio_bytes"]):
             raise RecordingError(self._subject, "has audio added to it", "use a backup")
-        return State.INCOMPLETE if missing else State(finished["state"])
+        return n_there == int(finished["n_audio_bytes"])
 
     @cached_property
     def rate_hz(self) -> int:
@@ -114,7 +122,7 @@ class Recording:
     @cached_property
     def end(self) -> int:
         """Sample at which it ends: as it was finished, else where its audio does."""
-        return max(int(self.metadata.finished.get("end", 0)), self._audio_end)
+        return int(self.metadata.finished["end"]) if self._is_whole else self._audio_end
 
     @property
     def duration_s(self) -> float:

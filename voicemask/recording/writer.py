@@ -475,7 +475,7 @@ def write_envelope(place: Path, envelope: Envelope) -> None:
     OSError
         It cannot be written.
     """
-    part = place / f"{layout.KEY}.part"
+    part = place / layout.KEY_PART
     part.unlink(missing_ok=True)
     with part.open("xb") as file:
         part.chmod(0o600)
