@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -118,11 +119,24 @@ def install() -> None:
 
 
 def main() -> None:
-    """Be a media process around them."""
+    """Be a media process around them; with settings as JSON, the parent of such processes."""
+    if len(sys.argv) > 1:
+        sys.exit(supervise(json.loads(sys.argv[1])))
     install()
     from voicemask.media.process import main as run
 
     sys.exit(run())
+
+
+def supervise(given: Mapping[str, Any]) -> int:
+    """Run a service of such processes; its log lines are JSON on stdout."""
+    from voicemask.media.options import make_settings
+    from voicemask.media.supervisor import Supervisor
+
+    def log(level: str, event: str, facts: Mapping[str, Any]) -> None:
+        print(json.dumps({"level": level, "event": event, **facts}), flush=True)
+
+    return Supervisor(make_settings(given), log, (sys.executable, __file__)).run()
 
 
 if __name__ == "__main__":
