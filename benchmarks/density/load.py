@@ -29,6 +29,8 @@ from benchmarks.path.relays import HOST, LOAD_CORE, NICE
 FRAME_NS: Final = 20_000_000
 FRAME_SAMPLES: Final = 160
 HEADER_BYTES: Final = 12
+FIRST_FRAME: Final = 1000
+"""Streams do not begin at timestamp 0, which a relay may take for none."""
 RECEIVE_EVERY_NS: Final = 2_000_000
 LONGEST_SLEEP_NS: Final = 500_000
 SETTLE_NS: Final = 1_000_000_000
@@ -97,9 +99,9 @@ class Side:
 
     def prepare(self, frame: int) -> None:
         """Make the packets of one frame of all streams."""
-        self._header[:, 2:4].view(">u2")[:, 0] = (frame + 1) % 65536
-        self._header[:, 4:8].view(">u4")[:, 0] = frame * FRAME_SAMPLES
-        n_loops, n_frames, size = self._loops.shape
+        self._header[:, 2:4].view(">u2")[:, 0] = (frame + FIRST_FRAME) % 65536
+        self._header[:, 4:8].view(">u4")[:, 0] = (frame + FIRST_FRAME) * FRAME_SAMPLES
+        n_frames, size = self._loops.shape[1:]
         place = self._loop * n_frames + (self._at + frame) % n_frames
         self._outbox.fill(
             self._header.ctypes.data + HEADER_BYTES * np.arange(self.n_streams), HEADER_BYTES,
@@ -115,8 +117,14 @@ class Side:
         box = self.inbox
         while n := box.receive():
             stream = self._stream_of_port[box.port[:n]]
-            frame = box.data[:n, 4:8].view(">u4")[:, 0] // FRAME_SAMPLES
-            good = (stream >= 0) & (frame < len(self.arrived_ns)) & (box.length[:n] > HEADER_BYTES)
+            frame = box.data[:n, 4:8].view(">u4")[:, 0].astype(np.int64) // FRAME_SAMPLES
+            frame -= FIRST_FRAME
+            good = (
+                (stream >= 0)
+                & (frame >= 0)
+                & (frame < len(self.arrived_ns))
+                & (box.length[:n] > HEADER_BYTES)
+            )
             self.n_strange += int(n - good.sum())
             frame, stream, at_ns = frame[good], stream[good], box.at_ns[:n][good]
             again = self.arrived_ns[frame, stream] != 0

@@ -156,7 +156,7 @@ def holds(row: Point) -> bool:
     mode = MODES[row["mode"]]
     limit_ms = FILL_P99_LIMIT_MS if row["mode"].endswith("fill") else P99_LIMIT_MS[mode.relay]
     in_time = row["to_agent_p99_ms"] <= limit_ms and row["to_customer_p99_ms"] <= limit_ms
-    return row["lost"] <= MOST_LOST and in_time
+    return bool(row["lost"] <= MOST_LOST and in_time)
 
 
 def holds_to(rows: Sequence[Point], mode: str) -> int:

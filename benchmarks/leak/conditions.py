@@ -147,6 +147,13 @@ def make_call(condition: Condition, n_presses: int = PRESSES, seed: int = 1) -> 
     n_presses : presses before the row's weight.
     seed : of everything random; the condition's name goes into it too.
     """
+    return make_call_and_tones(condition, n_presses, seed)[0]
+
+
+def make_call_and_tones(
+    condition: Condition, n_presses: int = PRESSES, seed: int = 1
+) -> tuple[LeakCall, Float32]:
+    """Synthesize one condition; beside the call its tones alone, (n,), before any damage."""
     rng = np.random.default_rng([seed, *condition.name.encode()])
     n = n_presses * condition.weight
     keys = rng.permutation(np.arange(n) % N_KEYS).astype(np.int64)
@@ -159,7 +166,8 @@ def make_call(condition: Condition, n_presses: int = PRESSES, seed: int = 1) -> 
         audio = DAMAGE[condition.damage](audio)
     told = _told(condition, start, rng)
     event_end = end if condition.clamp_ms else end[:0]
-    return LeakCall(condition.name, to_pcm16(audio), keys, start, end, told, event_end)
+    call = LeakCall(condition.name, to_pcm16(audio), keys, start, end, told, event_end)
+    return call, tones
 
 
 def _told(c: Condition, start: Int64, rng: np.random.Generator) -> Int64:

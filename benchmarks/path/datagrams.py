@@ -167,7 +167,8 @@ class Inbox:
     @property
     def at_ns(self) -> NDArray[np.int64]:
         """When each arrived, ns of the real-time clock."""
-        return self._control["s"][:, 0] * 1_000_000_000 + self._control["ns"][:, 0]
+        stamp = self._control[:, 0]
+        return np.asarray(stamp["s"] * 1_000_000_000 + stamp["ns"], np.int64)
 
     def receive(self) -> int:
         """Take what is there, at most one batch, without waiting."""

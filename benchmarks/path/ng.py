@@ -78,23 +78,24 @@ class NgClient:
         self._socket.connect(address)
         self._cookies = itertools.count(1)
 
-    def ask(self, command: str, /, *, tries: int = TRIES, **fields: Value) -> dict[str, Value]:
+    def ask(
+        self, command: str, fields: Mapping[str, Value] | None = None, tries: int = TRIES
+    ) -> dict[str, Value]:
         """Send a command and give the reply.
 
         Parameters
         ----------
         command : ``offer``, ``block DTMF``, ...
+        fields : the rest of the message.
         tries : how often it is sent before giving up.
-        fields : keys of the message; an underscore stands for a hyphen.
 
         Raises
         ------
         NgRefusedError
             No reply, or ``result=error``.
         """
-        body = {key.replace("_", "-"): value for key, value in fields.items()}
         cookie = b"bench_%d" % next(self._cookies)
-        message = cookie + b" " + bencode({"command": command, **body})
+        message = cookie + b" " + bencode({"command": command, **(fields or {})})
         for _ in range(tries):
             reply = self._exchange(cookie, message)
             if reply is not None:

@@ -58,12 +58,14 @@ class Mode:
     offer: Mapping[str, Value] = field(default_factory=dict)
 
 
-_RTPENGINE_MASK: Final = (
+_Request = tuple[str, Mapping[str, Value]]
+
+_RTPENGINE_MASK: Final[_Request] = (
     "block DTMF",
     {"DTMF-security": "silence", "delay-buffer": 60, "flags": ["detect-DTMF"]},
 )
 _CUSTOMER: Final = {"label": "customer"}
-_CAPTURE: Final = ("block DTMF", {})
+_CAPTURE: Final[_Request] = ("block DTMF", {})
 
 MODES: Final = {
     mode.name: mode
@@ -207,19 +209,23 @@ class Relay:
         events : whether telephone-event is negotiated.
         offer : keys added to the offer.
         """
-        both = {"call_id": call_id, "replace": ["origin", "session-connection"], "ICE": "remove"}
-        asked = {**both, "from_tag": "a", **self.mode.offer, **(offer or {})}
-        offered = self.ng.ask("offer", sdp=sdp(caller_port, events), **asked)
-        answered = self.ng.ask(
-            "answer", sdp=sdp(callee_port, events), from_tag="a", to_tag="b", **both
-        )
+        both: dict[str, Value] = {
+            "call-id": call_id,
+            "from-tag": "a",
+            "replace": ["origin", "session-connection"],
+            "ICE": "remove",
+        }
+        extra = {**self.mode.offer, **(offer or {})}
+        offered = self.ng.ask("offer", {**both, "sdp": sdp(caller_port, events), **extra})
+        answer = {"sdp": sdp(callee_port, events), "to-tag": "b"}
+        answered = self.ng.ask("answer", {**both, **answer})
         for command, fields in self.mode.requests:
-            self.ng.ask(command, call_id=call_id, **fields)
+            self.ng.ask(command, {"call-id": call_id, **fields})
         return Ports(_audio_port(answered["sdp"]), _audio_port(offered["sdp"]))
 
     def end(self, call_id: str) -> None:
         """End a call."""
-        self.ng.ask("delete", call_id=call_id, from_tag="a", **{"delete-delay": 0})
+        self.ng.ask("delete", {"call-id": call_id, "from-tag": "a", "delete-delay": 0})
 
     def pids(self) -> list[int]:
         """All its processes."""
