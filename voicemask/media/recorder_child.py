@@ -7,9 +7,11 @@ closes, it finishes what it has and ends.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -58,15 +60,21 @@ class RecorderChild:
         return self._process is not None
 
     def finish(self, patience_s: float) -> bool:
-        """Close the link and wait for the recordings to be finished; False where time ran out."""
+        """Send what is left, hang up, wait for the recordings; False where time ran out."""
         self._is_ending = True
+        due_s = time.monotonic() + patience_s
+        while self._process is not None and self.link.wants_write:
+            left_s = due_s - time.monotonic()
+            if left_s <= 0 or not select.select([], [self.link.fileno()], [], left_s)[1]:
+                break
+            self.link.flush()
         self.link.close()
         if self._theirs is not None:
             self._theirs.close()
         if self._process is None:
             return True
         try:
-            self._process.wait(patience_s)
+            self._process.wait(max(0.0, due_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
