@@ -10,8 +10,9 @@ left of them correlated. A window *leaks* from a correlation of 0.9 on: then the
 - at either end its first or last 0.5, 1, ... 4 ms together with the 2 ms outside it, where r is
   nothing, so that half a millisecond let through before a mask is seen.
 
-Steps of 0.5 ms that any leaking window covers are added up: a leftover is told up to 0.75 ms too
-long, never too short by more than 0.5 ms. A tone let through whole gives its length.
+Steps of 0.5 ms that any leaking window covers are added up: a leftover is mostly told up to 0.75 ms
+too long, at worst 2.5 ms (a pair beats, and its loud part speaks for quiet steps beside it), never
+too short by more than 0.5 ms. A tone let through whole gives its length.
 
 What came out is placed by RTP timestamp. Relays may shift those where packets were lost or late, so
 a tone is also looked for up to three packets of 20 ms to either side, and the most counts. What

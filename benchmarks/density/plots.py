@@ -1,0 +1,62 @@
+"""The curve of cost and delay along the number of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+COLOURS: Final = {
+    "rtpengine forward": "#e8a48c",
+    "rtpengine mask 60": "#c1440e",
+    "voicemask open": "#9bb8d3",
+    "voicemask guard": "#4f6d9b",
+    "voicemask suppress": "#0b6e4f",
+    "voicemask fill": "#8bbf9f",
+}
+PANELS: Final = (
+    ("us_per_packet", "processor time a packet, µs", "log"),
+    ("to_agent_p50_ms", "added delay to the agent, p50, ms", "symlog"),
+    ("to_agent_p99_ms", "added delay to the agent, p99, ms", "symlog"),
+)
+LONGEST_MS: Final = 1000.0
+
+
+def plot_density(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw three panels, a line a relay; points that lost over 0.1 % are hollow.
+
+    Parameters
+    ----------
+    rows : medians, as `benchmarks.density.run.summary` gives them.
+    path : file to write; its suffix gives the format.
+    """
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(12, 3.8))
+    for axes, (name, label, scale) in zip(panels, PANELS, strict=True):
+        for mode, colour in COLOURS.items():
+            line = sorted((r for r in rows if r["mode"] == mode), key=lambda r: int(r["calls"]))
+            if not line:
+                continue
+            x, y = [r["calls"] for r in line], [r[name] for r in line]
+            axes.plot(x, y, color=colour, linewidth=1.5, label=mode)
+            faces = ["white" if r["lost"] > 0.001 else colour for r in line]
+            axes.scatter(x, y, s=18, c=faces, edgecolors=colour, zorder=3)
+        axes.set(xlabel="calls on one core", ylabel=label, yscale=scale)
+        if scale == "symlog":
+            axes.set_ylim(0, LONGEST_MS)
+            axes.set_yticks([0, 1, 10, 35, 70, 300], ["0", "1", "10", "35", "70", "300"])
+        else:
+            axes.set_yticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", linewidth=0.4, alpha=0.6)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=6, loc="upper center", frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
