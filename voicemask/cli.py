@@ -22,6 +22,7 @@ from voicemask import listing
 from voicemask.capture.policy import Fill, Policy
 from voicemask.console import bar, complain, log, log_at, printable, start_log
 from voicemask.errors import AudioFileError, ConfigError, InputError
+from voicemask.recording import commands as recordings
 
 if TYPE_CHECKING:
     from voicemask.config import Settings as Config
@@ -518,6 +519,9 @@ def demo(
     from voicemask.replay.demo import run_demo
 
     return 1 if run_demo(samples, lambda line: print(line, flush=True)) else 0
+
+
+app.add_typer(recordings.make_app(_edge, _media_defaults), name="recordings")
 
 
 def _stop(_signal_number: int, _frame: object) -> None:

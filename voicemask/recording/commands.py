@@ -170,6 +170,7 @@ def show(
     if output is OutputFormat.JSONL:
         print(json.dumps({**known, "stretches": marked}))
         return 0
+    known["started_at"] = _time(known["started_at"])
     print_table(_FACT_HEADS, [(fact, _fact(value)) for fact, value in known.items()])
     if marked:
         print_table(

@@ -81,7 +81,7 @@ def export(
     end = recording.end
     if end_s is not None:
         end = min(end, round(end_s * recording.rate_hz))
-    if start >= end and (start or end_s is not None):
+    if start >= end:
         raise RecordingError(
             f"recording {recording.folder.name}",
             f"holds nothing there, it is {recording.duration_s:.3f} s long",
@@ -134,8 +134,8 @@ def _export_wav(part: Part, target: Path) -> tuple[Path, ...]:
     if part.n_samples * _FRAME_BYTES > _MAX_WAV_BYTES:
         raise RecordingError(
             str(target),
-            "a WAV file cannot be as long",
-            "export FLAC, or parts with --from and --to",
+            "a WAV file cannot be so long",
+            "export FLAC, or use --from and --to",
         )
     with whole_file(target) as place:
         place.chmod(0o600)

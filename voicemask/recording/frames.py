@@ -219,13 +219,10 @@ class FrameReader:
 
     def _frames(self, file: BinaryIO) -> Iterator[bytes]:
         head = file.read(HEAD_BYTES)
-        if _was_never_written(head, file):
+        if len(head) < HEAD_BYTES or _was_never_written(head[_HEAD.size :], file):
             return
-        n_bound = min(len(head), _HEAD.size)
-        if head[:n_bound] != self._bound[:n_bound]:
+        if not head.startswith(self._bound):
             raise self._damaged("does not belong here")
-        if len(head) < HEAD_BYTES:
-            return
         state = sodium.crypto_secretstream_xchacha20poly1305_state()
         nonce = head[_HEAD.size :]
         sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, nonce, self._key)
@@ -247,7 +244,8 @@ class FrameReader:
     def _next(self, file: BinaryIO) -> bytes | None:
         """Give the next sealed frame; None where the file ends before it does."""
         prefix = file.read(_LENGTH.size)
-        if len(prefix) < _LENGTH.size or _was_never_written(prefix, file):
+        # the last byte is 255, frames being as short as they are
+        if len(prefix) < _LENGTH.size or _was_never_written(prefix[-1:], file):
             return None
         length, inverted = _LENGTH.unpack(prefix)
         if length != inverted ^ _INVERT or not SEAL_BYTES <= length <= MAX_FRAME_BYTES:
@@ -262,7 +260,7 @@ class FrameReader:
 def _was_never_written(tail: bytes, file: BinaryIO) -> bool:
     """Tell whether zeros go on to the end: what a power failure leaves of blocks not yet written.
 
-    No frame ends in 16 zeros, and no length has its inverse zero.
+    `tail` is something just read that is not all zeros where it was written.
     """
     if any(tail):
         return False
@@ -272,6 +270,19 @@ def _was_never_written(tail: bytes, file: BinaryIO) -> bool:
             file.seek(place)
             return False
     return True
+
+
+def has_tail(path: Path) -> bool:
+    """Tell whether the end of a file was written, not left as zeros by a power failure.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _MAC_BYTES))
+        return any(file.read())
 
 
 def disk_error(path: Path, error: OSError) -> RecordingError:

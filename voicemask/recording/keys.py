@@ -225,11 +225,12 @@ def create_keys(path: Path, ring: KeyRing | None = None) -> KeyRing:
         with _new_text(path, serialize_keys(ring)) as part:
             # unlike a rename, a link never replaces keys that somebody else has just made
             os.link(part, path)
-    except FileExistsError:
-        raise RecordingError(
-            str(path), "is there already", "add a key to it with 'rotate', or choose another name"
-        ) from None
+            sync_folder(path.parent)
     except OSError as error:
+        if path.exists():
+            raise RecordingError(
+                str(path), "is there already", "add a key to it with 'rotate', or name another file"
+            ) from None
         raise _unusable(path, error, "cannot be written") from None
     return ring
 
@@ -243,8 +244,12 @@ def load_or_create_keys(path: Path) -> KeyRing:
         As `load_keys` and `create_keys` do.
     """
     if not path.exists():
-        with contextlib.suppress(RecordingError):  # somebody else was faster: theirs is read
+        try:
             return create_keys(path)
+        except RecordingError:
+            if not path.exists():
+                raise
+            # somebody else was faster: theirs is read
     return load_keys(path)
 
 

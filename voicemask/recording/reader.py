@@ -104,11 +104,12 @@ class Recording:
             return False
         try:
             n_there = sum(path.stat().st_size for path in self._segments)
+            is_written = not self._segments or frames.has_tail(self._segments[-1])
         except OSError as error:
             raise unreadable(self.folder, error) from error
         if n_there > int(finished["n_audio_bytes"]):
             raise RecordingError(self._subject, "has audio added to it", "use a backup")
-        return n_there == int(finished["n_audio_bytes"])
+        return is_written and n_there == int(finished["n_audio_bytes"])
 
     @cached_property
     def rate_hz(self) -> int:
