@@ -76,6 +76,7 @@ class MediaProcess:
         self._n_errors_said = 0
         self._error_said_s = -_ERROR_LINE_S
         self._listener: Callable[[NodeEvent], None] | None = None
+        self._forget: Callable[[str], None] | None = None
         self._n_alerts = 0
         self._vault = self._make_vault()
         self._recorder = self._make_recorder()
@@ -107,6 +108,8 @@ class MediaProcess:
             self._n_alerts += is_alert
             facts = {"call_id": event.call_id, **event.details}
             self.log("error" if is_alert else "warning", event.kind.value, facts)
+        if event.kind is EventKind.CALL_ENDED and self._forget is not None:
+            self._forget(event.call_id)
         if self._listener is not None:
             self._listener(event)
 
@@ -157,9 +160,12 @@ class MediaProcess:
 
     def _serve_ng(self) -> Any:
         from voicemask.media.ng_server import Answerer, NgSockets  # noqa: PLC0415, as above
+        from voicemask.ng.exchange import Terms  # noqa: PLC0415
         from voicemask.ng.session import NgServer  # noqa: PLC0415
 
-        self._answerer = Answerer(NgServer(self._node), self.on_error)
+        session = NgServer(self._node, Terms(os.urandom, self._settings.node.learning))
+        self._forget = session.forget
+        self._answerer = Answerer(session, self.on_error)
         ng = NgSockets(self.loop, self._answerer.answer)
         for fd in self._start.ng_fds:
             ng.serve(socket.socket(fileno=fd))

@@ -107,6 +107,9 @@ class FakeSession:
             fields = {"result": "ok", "calls": [f"call-{first}"]}
         return write_reply(envelope, fields)
 
+    def forget(self, call_id: str) -> None:
+        self._media.calls.remove(call_id)
+
 
 def install() -> None:
     """Put them where `voicemask.media.process` looks for the real ones."""
