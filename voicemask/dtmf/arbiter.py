@@ -158,8 +158,8 @@ class Arbiter:
             for press in settled
         ]
 
-    def _join(self, sighting: _Sighting) -> None:
-        """Give the sighting to the press it belongs to, or begin one.
+    def _join(self, sighting: _Sighting) -> _Press | None:
+        """Give the sighting to the press it belongs to, or begin one, which is given back.
 
         Presses already told still take what belongs to them: the tone of a long press ends
         seconds after its INFO was told, and is no second press.
@@ -170,6 +170,7 @@ class Arbiter:
             or next((p for p in known if self._same_press(p, sighting)), None)
             or next((p for p in known if _inside(sighting, p)), None)
         )
+        is_new = press is None
         if press is None:
             press = _Press(sighting.digit, {})
             self._open.append(press)
@@ -177,6 +178,7 @@ class Arbiter:
         part = (min(start, sighting.start), max(end, sighting.end))
         press.parts[sighting.carrier] = part
         self._absorb(press, sighting.carrier)
+        return press if is_new else None
 
     def _goes_on(self, press: _Press, sighting: _Sighting) -> bool:
         """Whether the sighting goes on where the same carrier of the press stopped."""
@@ -218,6 +220,32 @@ class Arbiter:
             and _share_within(p.parts[other], (start, end)) >= _INSIDE
         ]
         self._open = [p for p in self._open if p not in pieces]
+
+
+class PromptArbiter(Arbiter):
+    """Tells a press at its first sighting; what else tells it later joins in silence.
+
+    For a call that is going on: someone waits for the key. Sightings are joined in the order they
+    are given; an event is given anew whenever it is known to have lasted longer.
+    """
+
+    def __init__(self, channel: int, rate_hz: int) -> None:
+        super().__init__(channel, rate_hz)
+        self._new: list[KeyPress] = []
+        self._latest = 0
+
+    def take_new(self) -> list[KeyPress]:
+        """Give the presses that were seen for the first time since this was last asked."""
+        new, self._new = self._new, []
+        return new
+
+    def _take(self, start: int, end: int, carrier: Carrier, digit: Digit) -> None:
+        self._latest = max(self._latest, end)
+        self._settle(self._latest)
+        press = self._join(_Sighting(end, start, _ORDER[carrier], carrier, digit))
+        if press is not None:
+            carriers = frozenset(press.parts)
+            self._new.append(KeyPress(self._channel, digit, *press.extent(), carriers))
 
 
 def _share_within(piece: tuple[int, int], whole: tuple[int, int]) -> float:

@@ -25,19 +25,28 @@ LOUDEST_DBFS: Final = -38.0
 """Comfort noise is never louder, whatever stood for background."""
 
 _TABLE_BITS: Final = 17
+NOISE_MASK: Final = (1 << _TABLE_BITS) - 1
+"""A place in stream time, by this, is an index into the loop of noise."""
 _NOISE_SEED: Final = 3389  # RFC 3389, comfort noise
 _ROLL_OFF: Final = 0.6
 """One-pole low pass: background noise falls with frequency."""
 
 
 @cache
-def _noise() -> F32:
+def noise_table() -> F32:
     """A loop of noise, root mean square 1.0; read from a place that the stream's time gives."""
     white = np.random.default_rng(_NOISE_SEED).standard_normal(1 << _TABLE_BITS)
     spectrum = np.fft.rfft(white)
     pole = _ROLL_OFF * np.exp(-2j * np.pi * np.arange(len(spectrum)) / (1 << _TABLE_BITS))
     shaped = np.fft.irfft(spectrum / (1 - pole))
     return np.asarray(shaped / np.sqrt(np.mean(shaped**2)), np.float32)
+
+
+@cache
+def tone_table(rate_hz: int) -> F32:
+    """One second of the flat tone: whole periods, so the phase needs no large numbers."""
+    phase = np.arange(rate_hz) * (2 * np.pi * TONE_HZ / rate_hz)
+    return np.asarray(10 ** (TONE_DBFS / 20) * np.sin(phase), np.float32)
 
 
 def filled(
@@ -58,14 +67,12 @@ def filled(
     """
     match fill:
         case Fill.NOISE:
-            table = _noise()
+            table = noise_table()
             place = (np.arange(start, end) + 40_503 * channel) & (len(table) - 1)
             noise: F32 = table[place] * np.float32(10 ** (level_dbfs / 20) / np.sqrt(2))
             return noise
         case Fill.TONE:
-            # whole periods repeat every rate_hz samples: the phase needs no large numbers
-            phase = (np.arange(start, end) % rate_hz) * (2 * np.pi * TONE_HZ / rate_hz)
-            return np.asarray(10 ** (TONE_DBFS / 20) * np.sin(phase), np.float32)
+            return tone_table(rate_hz)[np.arange(start, end) % rate_hz]
         case Fill.SILENCE:
             return np.zeros(end - start, np.float32)
         case _:

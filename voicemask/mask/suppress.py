@@ -34,7 +34,7 @@ _TILE: Final = 64
 
 
 @cache
-def _subspace(rate_hz: int) -> tuple[F32, F32]:
+def subspace(rate_hz: int) -> tuple[F32, F32]:
     """Window (n,) and orthonormal basis (n, rank) of the windowed tones."""
     n_block = 2 * hop_samples(rate_hz)
     time = np.arange(n_block) + 0.5
@@ -67,7 +67,7 @@ class Suppressor:
 
     def __init__(self, n_channels: int, rate_hz: int) -> None:
         self._hop = hop_samples(rate_hz)
-        self._window, self._basis = _subspace(rate_hz)
+        self._window, self._basis = subspace(rate_hz)
         # the first block starts one hop before the stream
         self._held = np.zeros((n_channels, self._hop), np.float32)
         self._overlap = np.zeros((n_channels, self._hop), np.float32)

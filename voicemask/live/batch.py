@@ -1,0 +1,220 @@
+"""Makes the payloads of many packets at once: one call of the renderer for each kind of row.
+
+References
+----------
+benchmarks/density/run.py prints what a packet costs, alone and among many.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemask.audio import g711
+from voicemask.audio.codecs import Codec
+from voicemask.audio.g711 import Law
+from voicemask.errors import CodecError
+from voicemask.live.stream import LiveStream
+from voicemask.live.values import Like, Ready, Slot, SteadyReady
+from voicemask.mask.fill import LOUDEST_DBFS, QUIETEST_DBFS, filled
+from voicemask.mask.render import Rendered, lead_samples, render
+from voicemask.mask.suppress import hop_samples
+
+F32 = NDArray[np.float32]
+
+_EVERY_OCTET: Final = np.arange(256, dtype=np.uint8)
+_EVERY_SAMPLE: Final = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+_EXPAND: Final = {
+    law: g711.decode(_EVERY_OCTET, law).astype(np.float32) / np.float32(32768) for law in Law
+}
+_COMPRESS: Final = {law: g711.encode(_EVERY_SAMPLE, law) for law in Law}
+_SILENCE: Final = {Law.MU: b"\xff", Law.A: b"\xd5"}
+_RISE_DB: Final = 0.1
+"""The background's level follows down at once and up by this much a packet."""
+_UNKNOWN_DBFS: Final = -60.0
+
+
+def make_payloads(ready: Sequence[Ready | SteadyReady]) -> list[bytes | None]:
+    """Give the whole packet for each, in order; None where nothing can stand in for it."""
+    packets: list[bytes | None] = [None] * len(ready)
+    steady: dict[Like, list[int]] = defaultdict(list)
+    others: dict[Like, list[int]] = defaultdict(list)
+    for index, item in enumerate(ready):
+        if type(item) is tuple:
+            steady[item[0].like].append(index)  # type: ignore[index]
+            continue
+        assert isinstance(item, Ready)
+        if item.slot is Slot.RENDERED:
+            others[_like(item)].append(index)
+        elif item.slot is Slot.PASSED:
+            packets[index] = item.head + item.payload + item.tail
+        else:
+            packets[index] = _fill_packet(item)
+    for like, indices in steady.items():
+        made = _render_steady([ready[i] for i in indices], like)  # type: ignore[misc]
+        for i, packet in zip(indices, made, strict=True):
+            packets[i] = packet
+    for like, indices in others.items():
+        items: list[Ready] = [ready[i] for i in indices]  # type: ignore[misc]
+        make = _render_octets if like.is_octets else _render_audio
+        for i, answer in zip(indices, make(items, like), strict=True):
+            packets[i] = answer
+    return packets
+
+
+def make_silence(ready: Sequence[Ready | SteadyReady]) -> list[bytes | None]:
+    """Give packets that hold nothing, for when there is no time or no way to render them."""
+    packets: list[bytes | None] = []
+    for item in ready:
+        if isinstance(item, Ready):
+            is_g711 = isinstance(item.coder, Law)
+            silence = _SILENCE[item.coder] * item.n_samples if is_g711 else None  # type: ignore[index]
+            packets.append(None if silence is None else item.head + silence + item.tail)
+        else:
+            stream, head, _, _ = item
+            like = stream.like
+            assert like is not None and like.law is not None
+            packets.append(head + _SILENCE[like.law] * like.n_packet)
+    return packets
+
+
+def _like(item: Ready) -> Like:
+    law = item.coder if isinstance(item.coder, Law) else None
+    rate_hz = 8000 if law is not None else _codec(item).rate_hz
+    fill = item.stream.means.fill
+    return Like(isinstance(item.row, bytes), rate_hz, item.n_samples, item.suppresses, fill, law)
+
+
+def _render_steady(items: list[SteadyReady], like: Like) -> list[bytes]:
+    """Unbroken G.711: rows of octets in, packets out."""
+    streams, heads, octets, positions = zip(*items, strict=True)
+    law = like.law
+    assert law is not None
+    rows = _EXPAND[law][np.frombuffer(b"".join(octets), np.uint8)].reshape(len(items), -1)
+    result = _render(rows, streams, positions, None, like)
+    width = like.n_packet
+    written = _written(result.audio, law).tobytes()
+    return [
+        head + written[at : at + width]
+        for head, at in zip(heads, range(0, len(written), width), strict=True)
+    ]
+
+
+def _render_octets(items: list[Ready], like: Like) -> list[bytes | None]:
+    """Other G.711: the same, with stretches that are fill, or with what is not fill kept."""
+    law = like.law
+    assert law is not None
+    octets = np.frombuffer(b"".join([bytes(item.row or b"") for item in items]), np.uint8)
+    octets = octets.reshape(len(items), -1)
+    result = _render_ready(_EXPAND[law][octets], items, like)
+    written = _written(result.audio, law)
+    if not like.suppresses:
+        lead = lead_samples(like.rate_hz)
+        written = np.where(result.touched, written, octets[:, lead : lead + like.n_packet])
+    return [
+        item.head + payload.tobytes() + item.tail
+        for item, payload in zip(items, written, strict=True)
+    ]
+
+
+def _render_audio(items: list[Ready], like: Like) -> list[bytes | None]:
+    """Codecs: rows of samples in, payloads out; packets nothing touched keep their bytes."""
+    rows = np.stack([item.row for item in items if not isinstance(item.row, bytes | None)])
+    result = _render_ready(rows, items, like)
+    return [
+        _encoded(item, audio) if touched.any() else item.head + item.payload + item.tail
+        for item, audio, touched in zip(items, result.audio, result.touched, strict=True)
+    ]
+
+
+def _render_ready(rows: F32, items: list[Ready], like: Like) -> Rendered:
+    unsafe = np.zeros((len(items), rows.shape[1] // hop_samples(like.rate_hz)), bool)
+    for i, item in enumerate(items):
+        if item.unsafe is not None:
+            unsafe[i] = item.unsafe
+    streams = [item.stream for item in items]
+    return _render(rows, streams, [item.position for item in items], unsafe, like)
+
+
+def _render(
+    rows: F32,
+    streams: Sequence[LiveStream],
+    positions: Sequence[int],
+    unsafe: NDArray[np.bool_] | None,
+    like: Like,
+) -> Rendered:
+    known = [stream.level_dbfs for stream in streams]
+    levels = np.array([_UNKNOWN_DBFS if level is None else level for level in known], np.float32)
+    result = render(
+        rows,
+        like.n_packet,
+        like.rate_hz,
+        unsafe,
+        suppresses=like.suppresses,
+        fill=like.fill,
+        positions=np.array(positions, np.int64),
+        levels_dbfs=levels,
+    )
+    if like.suppresses:
+        _follow_background(streams, known, levels, result.quiet_power)
+    return result
+
+
+def _follow_background(
+    streams: Sequence[LiveStream],
+    known: list[float | None],
+    levels: F32,
+    quiet_power: F32,
+) -> None:
+    """Keep each stream's background level: the quietest block, with a slow way up."""
+    seen = 10 * np.log10(2 * quiet_power + np.float32(1e-12))
+    rises = levels + np.float32(_RISE_DB)
+    if None in known:
+        rises[[level is None for level in known]] = LOUDEST_DBFS
+    followed = np.where(np.isfinite(seen), np.minimum(seen, rises), levels)
+    heard = np.isfinite(seen).tolist()
+    followed = np.clip(followed, QUIETEST_DBFS, LOUDEST_DBFS)
+    for stream, level, is_heard in zip(streams, followed.tolist(), heard, strict=True):
+        if is_heard:
+            stream.level_dbfs = level
+
+
+def _written(audio: F32, law: Law) -> NDArray[np.uint8]:
+    samples = np.rint(audio * np.float32(32768))
+    np.clip(samples, -32768, 32767, out=samples)
+    octets: NDArray[np.uint8] = _COMPRESS[law][samples.astype(np.int16).view(np.uint16)]
+    return octets
+
+
+def _fill_packet(item: Ready) -> bytes | None:
+    """A packet of fill alone."""
+    if item.coder is None:
+        return None
+    level = item.stream.level_dbfs
+    audio = filled(
+        item.stream.means.fill,
+        channel=0,
+        start=item.position,
+        end=item.position + item.n_samples,
+        rate_hz=8000 if isinstance(item.coder, Law) else item.coder.rate_hz,
+        level_dbfs=_UNKNOWN_DBFS if level is None else level,
+    )
+    return _encoded(item, audio)
+
+
+def _encoded(item: Ready, audio: F32) -> bytes | None:
+    if isinstance(item.coder, Law):
+        return item.head + _written(audio, item.coder).tobytes() + item.tail
+    try:
+        return item.head + _codec(item).encode(audio) + item.tail
+    except CodecError:
+        return None
+
+
+def _codec(item: Ready) -> Codec:
+    assert item.coder is not None and not isinstance(item.coder, Law)
+    return item.coder

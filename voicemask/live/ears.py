@@ -1,0 +1,214 @@
+"""The detector of many streams at once, for streams that come and go.
+
+All streams of a bank are heard in step, 20 ms at a time, a little behind what has arrived; a stream
+whose packets are late hears silence meanwhile and stays behind by as much from then on. So the lag
+grows to the jitter there is, and a tone is interrupted no longer than a decoder bridges.
+
+What is heard goes two ways: as decoded keys to the stream's arbiter, and, for the method `fill`, as
+stretches to fill, with `safe_until` saying how far that has come.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+import numpy as np
+
+from voicemask.audio import g711
+from voicemask.audio.g711 import Law
+from voicemask.capture.policy import Method
+from voicemask.dtmf.arbiter import KeyPress
+from voicemask.dtmf.burst import BurstFinder, Bursts
+from voicemask.dtmf.detector import Decoder
+from voicemask.dtmf.evidence import evidence
+from voicemask.dtmf.goertzel import BLOCK
+from voicemask.dtmf.profile import Receiver, load_profile
+from voicemask.live.stream import HEARD_HZ, LiveStream
+
+STEP: Final = 160
+"""Samples heard at a time: 20 ms."""
+STEP_S: Final = STEP / HEARD_HZ
+SLOTS: Final = 64
+"""Streams of one bank."""
+_REST_STEPS: Final = 150
+"""A slot rests this long before another stream has it: nothing of the last one is remembered."""
+_FURTHEST: Final = 2 * HEARD_HZ
+"""A stream heard later than this goes on with what is newest."""
+_KEPT_SHIFTS: Final = 32
+GUARD_MS: Final = 40
+"""Filled either side of a tone (facts of benchmarks/leak: tails and echoes)."""
+_GUARD: Final = GUARD_MS * HEARD_HZ // 1000
+FILL_EVIDENCE: Final = 1.0
+"""Evidence from which on `fill` fills a burst; between the limits of masking alone and in a row."""
+_NEAR_S: Final = 3 * HEARD_HZ
+"""After a sure tone, for so long, less evidence is enough."""
+_EXPAND: Final = {law: g711.decode(np.arange(256, dtype=np.uint8), law) for law in Law}
+
+
+class _Slot:
+    """A stream in a bank, and where its time lies in the bank's."""
+
+    __slots__ = ("read", "shifts", "starts", "stream", "sure_end")
+
+    def __init__(self, stream: LiveStream, clock: int) -> None:
+        self.stream = stream
+        self.read = stream.heard.begin
+        self.starts = [clock]
+        self.shifts = [self.read - clock]
+        self.sure_end = -_NEAR_S
+
+    def take(self, clock: int) -> bytes | None:
+        """The next step of the stream; None when it has not come."""
+        heard = self.stream.heard
+        if heard.begin > self.read or heard.end - self.read > _FURTHEST:
+            self._go_on_at(max(heard.begin, heard.end - STEP), clock)
+        if heard.end < self.read + STEP:
+            self._go_on_at(self.read, clock + STEP)
+            return None
+        octets = heard.view(self.read, self.read + STEP)
+        self.read += STEP
+        heard.drop(self.read)
+        return octets
+
+    def _go_on_at(self, read: int, clock: int) -> None:
+        self.read = read
+        self.starts.append(clock)
+        self.shifts.append(read - clock)
+        del self.starts[:-_KEPT_SHIFTS], self.shifts[:-_KEPT_SHIFTS]
+
+    def position(self, clock: float) -> int:
+        """Stream time of a time of the bank."""
+        index = max(0, bisect_right(self.starts, clock) - 1)
+        return round(clock) + self.shifts[index]
+
+
+class _Bank:
+    """Up to `SLOTS` streams heard in step."""
+
+    def __init__(self, mask: Receiver, decode: Receiver) -> None:
+        self._receiver = mask
+        self._finder = BurstFinder(SLOTS, mask)
+        self._decoder = Decoder(decode)
+        self._slots: list[_Slot | None] = [None] * SLOTS
+        self._rested: list[int] = [_REST_STEPS] * SLOTS
+        self._clock = 0
+        self._steps = np.zeros((SLOTS, STEP), np.int16)
+
+    @property
+    def n_streams(self) -> int:
+        return sum(slot is not None for slot in self._slots)
+
+    def add(self, stream: LiveStream) -> bool:
+        """Take a stream in, where there is room."""
+        for index, slot in enumerate(self._slots):
+            if slot is None and self._rested[index] >= _REST_STEPS:
+                self._slots[index] = _Slot(stream, self._clock)
+                return True
+        return False
+
+    def remove(self, stream: LiveStream) -> bool:
+        for index, slot in enumerate(self._slots):
+            if slot is not None and slot.stream is stream:
+                self._slots[index], self._rested[index] = None, 0
+                return True
+        return False
+
+    def step(self) -> list[tuple[LiveStream, KeyPress]]:
+        """Hear 20 ms of every stream."""
+        steps = self._steps
+        for index, slot in enumerate(self._slots):
+            octets = slot.take(self._clock) if slot is not None else None
+            if octets is None:
+                steps[index] = 0
+                self._rested[index] += 1
+            else:
+                assert slot is not None
+                law = slot.stream.heard_law
+                steps[index] = _EXPAND[law][np.frombuffer(octets, np.uint8)]
+        bursts = self._finder.push(steps)
+        self._clock += STEP
+        steps[:] = 0  # it held tones
+        if len(bursts):
+            self._fill(bursts)
+        self._say_safe()
+        return self._tell(bursts)
+
+    def _tell(self, bursts: Bursts) -> list[tuple[LiveStream, KeyPress]]:
+        pressed: list[tuple[LiveStream, KeyPress]] = []
+        for tone in self._decoder.push(bursts, self._finder.n_known):
+            slot = self._slots[tone.channel]
+            if slot is None:
+                continue
+            slot.stream.keys.tone(slot.position(tone.start), slot.position(tone.end), tone.digit)
+            pressed += [(slot.stream, press) for press in slot.stream.keys.take_new()]
+        return pressed
+
+    def _fill(self, bursts: Bursts) -> None:
+        """Mark what streams of the method `fill` have to fill."""
+        values = evidence(bursts, self._receiver)
+        rows = zip(
+            bursts.stream.tolist(),
+            bursts.start.tolist(),
+            bursts.end.tolist(),
+            values.tolist(),
+            strict=True,
+        )
+        for index, start, end, value in rows:
+            slot = self._slots[index]
+            if slot is None or slot.stream.means.method is not Method.FILL:
+                continue
+            first, last = slot.position(start), slot.position(end)
+            if value >= self._receiver.evidence_anchor:
+                slot.sure_end = last
+            is_near = first - slot.sure_end <= _NEAR_S
+            if value >= (self._receiver.evidence_near if is_near else FILL_EVIDENCE):
+                rate = slot.stream.rate_hz
+                slot.stream.mark(
+                    (first - _GUARD) * rate // HEARD_HZ, (last + _GUARD) * rate // HEARD_HZ
+                )
+
+    def _say_safe(self) -> None:
+        known = max(0, self._finder.n_known) * BLOCK
+        for slot in self._slots:
+            if slot is not None and slot.stream.means.method is Method.FILL:
+                stream = slot.stream
+                safe = slot.position(known) - _GUARD
+                stream.safe_until = max(stream.safe_until, safe * stream.rate_hz // HEARD_HZ)
+                stream.collect()
+
+
+class Ears:
+    """Detectors of all streams that are masked by `capture`."""
+
+    def __init__(self) -> None:
+        self._mask = load_profile("mask").receiver
+        self._decode = load_profile("decode").receiver
+        self._banks: list[_Bank] = []
+
+    @property
+    def n_streams(self) -> int:
+        """Streams that are heard."""
+        return sum(bank.n_streams for bank in self._banks)
+
+    def add(self, stream: LiveStream) -> None:
+        """Hear a stream from now on."""
+        for bank in self._banks:
+            if bank.add(stream):
+                return
+        self._banks.append(_Bank(self._mask, self._decode))
+        self._banks[-1].add(stream)
+
+    def remove(self, stream: LiveStream) -> None:
+        """No longer hear a stream."""
+        for bank in self._banks:
+            if bank.remove(stream):
+                break
+        self._banks = [bank for bank in self._banks if bank.n_streams]
+
+    def step(self) -> list[tuple[LiveStream, KeyPress]]:
+        """Hear the next 20 ms of every stream; give the keys pressed, each once."""
+        pressed: list[tuple[LiveStream, KeyPress]] = []
+        for bank in self._banks:
+            pressed += bank.step()
+        return pressed

@@ -1,0 +1,195 @@
+"""Masked audio of many packets at once, each from its own samples and a little on either side.
+
+What a live leg needs is a masker without memory: given a packet and 10 ms before and after it, say
+what may leave in its place. The audio is cut into blocks of 10 ms (hop 5 ms, sine window on
+analysis and synthesis); each becomes one of three things:
+
+- **suppressed**: projected away from the span of the eight tones and their neighbours;
+- **fill**: where the pair explains nearly all of a block, and in the blocks beside it: what the
+  projection leaves of a pure tone is little, but it tells the key to whoever learns its shape;
+- **kept**: with the method `fill`, where nothing asked for fill.
+
+A block that touches a sample which is not there (before a gap, after the newest packet) is fill.
+
+Invariant: a packet's output depends on its row alone, not on the rows beside it: the products are
+BLAS calls of one fixed shape, the rest is elementwise.
+
+References
+----------
+benchmarks/leak/run.py and benchmarks/path/leak.py print what attacks still read of the output,
+benchmarks/harm/run.py what is left of speech.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemask.capture.policy import Fill
+from voicemask.mask.fill import NOISE_MASK, noise_table, tone_table
+from voicemask.mask.suppress import hop_samples, subspace
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+PURE: Final = 0.9
+"""A block of which the tones' span explains more than this is filled, not only suppressed."""
+_FAINT: Final = np.float32(1e-7)
+"""Energy of a windowed block below which nothing is heard: -83 dBFS."""
+_TILE: Final = 64
+
+
+def lead_samples(rate_hz: int) -> int:
+    """Samples a row needs on either side of its packet: 10 ms."""
+    return 2 * hop_samples(rate_hz)
+
+
+def row_samples(n_packet: int, rate_hz: int) -> int:
+    """Length of the row of a packet of `n_packet` samples: whole hops, a lead on either side."""
+    hop = hop_samples(rate_hz)
+    return (-(-n_packet // hop) + 4) * hop
+
+
+class Rendered:
+    """Output of `render`.
+
+    Parameters
+    ----------
+    audio : (m, n_packet) masked packets, full scale +-1.0.
+    touched : (m, n_packet) bool, samples that are not the ones that came in.
+    quiet_power : (m,) mean square of each row's quietest suppressed block; NaN where all is fill.
+    """
+
+    __slots__ = ("audio", "quiet_power", "touched")
+
+    def __init__(self, audio: F32, touched: NDArray[np.bool_], quiet_power: F32) -> None:
+        self.audio = audio
+        self.touched = touched
+        self.quiet_power = quiet_power
+
+
+def render(
+    rows: F32,
+    n_packet: int,
+    rate_hz: int,
+    unsafe: NDArray[np.bool_] | None,
+    *,
+    suppresses: bool,
+    fill: Fill,
+    positions: I64,
+    levels_dbfs: F32,
+) -> Rendered:
+    """Mask packets.
+
+    Parameters
+    ----------
+    rows : (m, row_samples) audio, full scale +-1.0: the packet from `lead_samples` on.
+    n_packet : samples of each packet.
+    rate_hz : sample rate.
+    unsafe : (m, row_samples // hop) bool, hops that are not there or are to be filled;
+        None for none.
+    suppresses : take the tones out of what is not filled; otherwise it is kept.
+    fill : what stands in.
+    positions : (m,) stream time of each packet's first sample; the fill depends on it.
+    levels_dbfs : (m,) level of the background, for comfort noise.
+    """
+    hop = hop_samples(rate_hz)
+    m, n_row = rows.shape
+    n_hops = n_row // hop
+    n_out = n_hops - 4
+    hops = rows.reshape(m, n_hops, hop)
+    is_fill = np.zeros((m, n_hops - 1), bool)
+    if unsafe is not None:
+        np.logical_or(unsafe[:, :-1], unsafe[:, 1:], out=is_fill)
+    quiet = np.full(m, np.nan, np.float32)
+    # what is to be taken away from each block, both its windows over it; blocks 1 .. n_out + 1
+    away: F32
+    if suppresses:
+        shares, inside, energy = _shares(hops, rate_hz)
+        is_fill |= (inside > PURE * energy) & (energy > _FAINT)
+        is_fill = _widened(is_fill)
+        rest = np.where(is_fill, np.float32(np.inf), energy - inside).min(axis=1)
+        # the window's mean square is one half
+        quiet = np.where(np.isfinite(rest), np.maximum(rest, 0) / hop, np.float32(np.nan))
+        away = _back(shares[:, 1:-1], rate_hz)
+    else:
+        away = np.zeros((m, n_out + 1, 2 * hop), np.float32)
+    wanted = is_fill[:, 1:-1]
+    touched = np.ones((m, n_packet), bool)
+    if wanted.any():
+        row, block = np.nonzero(wanted)
+        where = positions[row] + (block - 1) * hop
+        ours = np.concatenate([hops[row, block + 1], hops[row, block + 2]], axis=1)
+        ours -= _filled(fill, where, 2 * hop, rate_hz, levels_dbfs[row])
+        away[row, block] = ours * _subspace(rate_hz)[0] ** 2
+    if not suppresses:
+        by_hop = wanted[:, :-1] | wanted[:, 1:]
+        touched = np.repeat(by_hop, hop, axis=1)[:, :n_packet]
+    # the windows' squares add up to one: what is not taken away is the audio itself
+    out = hops[:, 2:-2] - away[:, :-1, hop:]
+    out -= away[:, 1:, :hop]
+    return Rendered(out.reshape(m, n_out * hop)[:, :n_packet], touched, quiet)
+
+
+@cache
+def _subspace(rate_hz: int) -> tuple[F32, F32, F32]:
+    """Window (n,), basis (n, rank), and the basis with the window over it, (rank, n)."""
+    window, basis = subspace(rate_hz)
+    return window, basis, np.ascontiguousarray((window[:, None] * basis).T)
+
+
+def _shares(hops: F32, rate_hz: int) -> tuple[F32, F32, F32]:
+    """Shares of each block in the tones' span (m, n, rank), their energy and the block's (m, n)."""
+    window, basis, _ = _subspace(rate_hz)
+    m, n_hops, hop = hops.shape
+    n = m * (n_hops - 1)
+    storage = _tiled(n, 2 * hop)
+    blocks = storage[:n].reshape(m, n_hops - 1, 2 * hop)
+    np.multiply(hops[:, :-1], window[:hop], out=blocks[..., :hop])
+    np.multiply(hops[:, 1:], window[hop:], out=blocks[..., hop:])
+    shares = np.matmul(storage.reshape(-1, _TILE, 2 * hop), basis).reshape(len(storage), -1)
+    inside = np.einsum("bk,bk->b", shares, shares)[:n].reshape(m, -1)
+    energy = np.einsum("bk,bk->b", storage, storage)[:n].reshape(m, -1)
+    return shares[:n].reshape(m, n_hops - 1, -1), inside, energy
+
+
+def _back(shares: F32, rate_hz: int) -> F32:
+    """What the shares (m, n, rank) are in samples, window over it: (m, n, 2 hops)."""
+    m, n_blocks, rank = shares.shape
+    n = m * n_blocks
+    storage = _tiled(n, rank)
+    storage[:n].reshape(shares.shape)[:] = shares
+    back = np.matmul(storage.reshape(-1, _TILE, rank), _subspace(rate_hz)[2])
+    samples: F32 = back.reshape(len(storage), -1)[:n].reshape(m, n_blocks, -1)
+    return samples
+
+
+def _tiled(n: int, width: int) -> F32:
+    """Room for n rows, in whole tiles; what is beyond them is zero."""
+    storage = np.empty((-(-n // _TILE) * _TILE, width), np.float32)
+    storage[n:] = 0
+    return storage
+
+
+def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Set the neighbours of what is set, along each row."""
+    wide = mask.copy()
+    wide[:, 1:] |= mask[:, :-1]
+    wide[:, :-1] |= mask[:, 1:]
+    return wide
+
+
+def _filled(fill: Fill, positions: I64, n: int, rate_hz: int, levels_dbfs: F32) -> F32:
+    """Fill of `n` samples at each position (m,); shape (m, n)."""
+    if fill is Fill.SILENCE:
+        return np.zeros((len(positions), n), np.float32)
+    place = positions[:, None] + np.arange(n)
+    if fill is Fill.TONE:
+        tone: F32 = tone_table(rate_hz)[place % rate_hz]
+        return tone
+    gain = (10 ** (levels_dbfs / 20) / np.sqrt(2)).astype(np.float32)
+    noise: F32 = noise_table()[place & NOISE_MASK] * gain[:, None]
+    return noise

@@ -1,0 +1,176 @@
+"""One call of a media process: who its parties are, and what may be heard of each.
+
+Policy belongs to the call and its tags, not to a plan: an offer, a branch or a re-INVITE changes
+ports and codecs and never what is masked. A wish for the call means the customer, or everyone while
+nobody knows who that is; a wish that names a tag means that party, whoever it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from voicemask.capture.digit import Digit
+from voicemask.capture.policy import Policy
+from voicemask.live.values import LiveMeans
+from voicemask.media.port import Port
+from voicemask.media.settings import Customer, NodeSettings
+from voicemask.ng.plan import CallPlan, Fork, PartyPlan, PolicyChange, Role, Trigger
+from voicemask.rtp.sdp import PayloadType
+
+MASKING: Final = frozenset({Policy.CAPTURE, Policy.MUTE})
+"""Policies that mask a leg someone listens to; `guard` is about recordings."""
+_MOST_KEYS: Final = 32
+"""Keys remembered to find a trigger in."""
+
+
+@dataclass(slots=True)
+class Party:
+    """One party: its plan, its ports in the order of its media, and its last keys."""
+
+    plan: PartyPlan
+    ports: list[Port]
+    keys: deque[Digit] = field(default_factory=lambda: deque(maxlen=_MOST_KEYS))
+
+
+class MediaCall:
+    """State of one call.
+
+    Parameters
+    ----------
+    call_id : of the signalling.
+    settings : of the node.
+    """
+
+    def __init__(self, call_id: str, settings: NodeSettings) -> None:
+        self.call_id = call_id
+        self.created_s = time.time()
+        self.last_signal_s = self.created_s
+        self.began_ns = time.monotonic_ns()
+        """Start of its stream time."""
+        self.parties: dict[str, Party] = {}
+        self.forks: dict[str, Fork] = {}
+        self.triggers: list[Trigger] = []
+        self.is_degraded = False
+        self.n_presses = 0
+        self._settings = settings
+        self._roles: dict[str, Role] = {}
+        self._for_call: PolicyChange | None = None
+        self._for_tag: dict[str, PolicyChange] = {}
+
+    def now_ns(self) -> int:
+        """Stream time."""
+        return time.monotonic_ns() - self.began_ns
+
+    def take_plan(self, plan: CallPlan, ports: dict[int, Port]) -> None:
+        """Take who the parties are and where they are heard."""
+        self.last_signal_s = time.time()
+        old = self.parties
+        self.parties = {}
+        for party in plan.parties:
+            known = old.get(party.tag) or old.get("")
+            mine = [ports[medium.port.number] for medium in party.media]
+            keys = known.keys if known is not None else deque(maxlen=_MOST_KEYS)
+            self.parties[party.tag] = Party(party, mine, keys)
+
+    def set_role(self, tag: str, role: Role) -> None:
+        """Settle who a party is, whatever its label says."""
+        self._roles[tag] = role
+
+    def role(self, party: PartyPlan) -> Role | None:
+        """Who a party is; None where nobody knows."""
+        told = self._roles.get(party.tag) or party.role
+        if told is not None:
+            return told
+        others = [
+            self._roles.get(p.plan.tag) or p.plan.role
+            for p in self.parties.values()
+            if p.plan.tag != party.tag
+        ]
+        if Role.CUSTOMER in others:
+            return Role.AGENT
+        if Role.AGENT in others:
+            return Role.CUSTOMER
+        if self._settings.customer is Customer.UNKNOWN:
+            return None
+        is_customer = party.is_caller == (self._settings.customer is Customer.CALLER)
+        return Role.CUSTOMER if is_customer else Role.AGENT
+
+    def take_change(self, change: PolicyChange) -> None:
+        """Take a wish; one without policy goes back to what is configured."""
+        if not change.tag:
+            self._for_call = change if change.policy is not None else None
+            if change.policy is None:
+                self._for_tag.clear()
+        elif change.policy is None:
+            self._for_tag.pop(change.tag, None)
+        else:
+            self._for_tag[change.tag] = change
+
+    def change_for(self, party: PartyPlan) -> PolicyChange:
+        """What holds for a party."""
+        change = self._for_tag.get(party.tag)
+        if change is None and self.role(party) is not Role.AGENT:
+            change = self._for_call
+        return change or PolicyChange(self._settings.policy)
+
+    def policy(self, party: PartyPlan) -> Policy:
+        """What may be heard of a party."""
+        return self.change_for(party).policy or self._settings.policy
+
+    def is_masked(self, party: PartyPlan) -> bool:
+        """Whether a recording has to be masked in this party's direction."""
+        return self.role(party) is not Role.AGENT or party.tag in self._for_tag
+
+    def means(self, party: PartyPlan) -> LiveMeans | None:
+        """How a party is masked live; None where it is not."""
+        change = self.change_for(party)
+        settings = self._settings
+        if change.policy not in MASKING:
+            return None
+        fill = change.fill or settings.fill
+        if change.policy is Policy.MUTE:
+            return LiveMeans(None, fill)
+        hold_ms = settings.hold_ms if change.hold_ms is None else change.hold_ms
+        return LiveMeans(change.method or settings.method, fill, hold_ms)
+
+    def means_of_capture(self) -> LiveMeans:
+        """How `capture` masks where nothing else is said."""
+        return LiveMeans(self._settings.method, self._settings.fill, self._settings.hold_ms)
+
+    def payload_types(self, party: Party, index: int) -> dict[int, PayloadType]:
+        """Payload types a party may send: those it was offered, then its own."""
+        types: dict[int, PayloadType] = {}
+        port = party.ports[index]
+        own = port.remote.payload_types if port.remote is not None else ()
+        theirs = [t for sink in port.sinks if sink.remote for t in sink.remote.payload_types]
+        for payload_type in (*theirs, *own):
+            types.setdefault(payload_type.number, payload_type)
+        return types
+
+    def channel(self, party: PartyPlan) -> int:
+        """Channel of a party in recordings: the customer is left, else the caller."""
+        role = self.role(party)
+        if role is None:
+            return 0 if party.is_caller else 1
+        return 0 if role is Role.CUSTOMER else 1
+
+    def triggered(self, party: Party, digit: Digit) -> list[PolicyChange]:
+        """Take a key of a party; give what it triggers."""
+        party.keys.append(digit)
+        changes = []
+        for trigger in self.triggers:
+            if trigger.tag and trigger.tag != party.plan.tag:
+                continue
+            is_capturing = self.policy(party.plan) is Policy.CAPTURE
+            wanted = trigger.end if is_capturing else trigger.start
+            if wanted and tuple(party.keys)[-len(wanted) :] == wanted:
+                party.keys.clear()
+                changes.append(PolicyChange(None if is_capturing else Policy.CAPTURE, trigger.tag))
+        return changes
+
+    def ports(self) -> list[Port]:
+        """All ports that face parties."""
+        return [port for party in self.parties.values() for port in party.ports]

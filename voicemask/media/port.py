@@ -1,0 +1,250 @@
+"""One of our ports facing a party: what comes from it, and what goes to it.
+
+The shortest way is the common one: a packet of a party nobody masks is received and sent on in the
+same breath, with the bytes it came with. Where policy masks, it goes to the party's `LiveStream`
+instead, and only what that gives out goes on. Nothing else can reach `send`.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from voicemask.errors import SrtpError
+from voicemask.live.stream import LiveStream
+from voicemask.media.ports import Pair, disconnect
+from voicemask.media.source import Address, Source
+from voicemask.ng.plan import LocalPort, Remote
+from voicemask.rtp.packet import HEADER_BYTES, looks_like_rtcp
+from voicemask.rtp.srtp import SrtpContext
+
+_LONGEST: Final = 2048
+_AUDIO: Final = "audio"
+
+Tap = Callable[[bytes], None]
+
+
+class Port:
+    """A pair of sockets facing one party.
+
+    Parameters
+    ----------
+    pair : the sockets.
+
+    Attributes
+    ----------
+    sinks : ports that hear the party.
+    live : masks the party; None where policy passes what it says.
+    listener : hears keys of a party that is not masked; None for nobody.
+    tap : gets every datagram before it is masked, for the recorder; None without.
+    withholds : nothing that cannot be masked may pass: media other than audio.
+    """
+
+    __slots__ = (
+        "_is_audio", "_is_connected", "_rtcp", "_rtp", "_source", "_srtp_in", "_srtp_out",
+        "last_packet_s", "listener", "live", "local", "n_in", "n_out", "n_send_errors",
+        "n_strangers", "n_unusable", "octets_in", "octets_out", "pair", "remote", "sinks",
+        "ssrc", "tap", "withholds",
+    )  # fmt: skip
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.local: LocalPort = pair.local
+        self.remote: Remote | None = None
+        self.sinks: tuple[Port, ...] = ()
+        self.live: LiveStream | None = None
+        self.listener: LiveStream | None = None
+        self.tap: Tap | None = None
+        self.withholds = False
+        self.n_in = self.octets_in = self.n_out = self.octets_out = 0
+        self.n_strangers = self.n_unusable = self.n_send_errors = 0
+        self.last_packet_s = 0.0
+        self.ssrc: bytes = b""
+        self._rtp: socket.socket = pair.rtp
+        self._rtcp: socket.socket | None = pair.rtcp
+        self._source: Source | None = None
+        self._is_connected = False
+        self._is_audio = True
+        self._srtp_in: SrtpContext | None = None
+        self._srtp_out: SrtpContext | None = None
+
+    @property
+    def n_errors(self) -> int:
+        """Datagrams that were no party's, no RTP, or could not be sent."""
+        return self.n_strangers + self.n_unusable + self.n_send_errors
+
+    @property
+    def source(self) -> Address | None:
+        """Where packets are taken from; None before the first."""
+        return self._source.learnt if self._source is not None else None
+
+    def set_remote(self, remote: Remote) -> None:
+        """Take what the party's SDP says; the same again changes nothing."""
+        old = self.remote
+        if remote == old:
+            return
+        self.remote = remote
+        self._is_audio = remote.kind == _AUDIO
+        if old is None or old.receive_key != remote.receive_key:
+            self._srtp_in = SrtpContext(remote.receive_key) if remote.receive_key else None
+        if old is None or old.send_key != remote.send_key:
+            self._srtp_out = SrtpContext(remote.send_key) if remote.send_key else None
+        if old is None or _addressing(old) != _addressing(remote):
+            self._source = Source(remote)
+            if self._is_connected:
+                disconnect(self._rtp)
+                self._is_connected = False
+
+    def on_rtp(self) -> None:
+        """Take one datagram from the RTP socket."""
+        data = self._received()
+        if data is None:
+            return
+        if len(data) < HEADER_BYTES or data[0] & 0xC0 != 0x80 or not self._is_audio:
+            self._take_other(data)
+            return
+        if 192 <= data[1] <= 223:
+            self._forward_rtcp(data)
+            return
+        self.ssrc = data[8:12]
+        if self.tap is not None:
+            self.tap(data)
+        live = self.live
+        if live is not None:
+            live.push(data, time.monotonic())
+            return
+        for sink in self.sinks:
+            sink.send(data)
+        if self.listener is not None:
+            self.listener.push(data, time.monotonic())
+
+    def _received(self) -> bytes | None:
+        """One datagram of the party, decrypted; None where there is none."""
+        try:
+            if self._is_connected:
+                data = self._rtp.recv(_LONGEST)
+            else:
+                data, source = self._rtp.recvfrom(_LONGEST)
+                if not self._admits(data, (source[0], source[1])):
+                    return None
+        except BlockingIOError:
+            return None
+        except OSError:
+            self.n_send_errors += 1  # an ICMP answer to what we sent
+            return None
+        self.n_in += 1
+        self.octets_in += len(data)
+        self.last_packet_s = time.time()
+        return data if self._srtp_in is None else self._opened(data)
+
+    def _take_other(self, data: bytes) -> None:
+        if self._is_audio:
+            self.n_unusable += 1
+        else:
+            self._relay(data)
+
+    def send(self, data: bytes) -> None:
+        """Send an RTP packet to the party."""
+        source = self._source
+        if source is None or source.target is None:
+            return
+        try:
+            if self._srtp_out is not None:
+                data = self._srtp_out.protect(data)
+            if self._is_connected:
+                self._rtp.send(data)
+            else:
+                self._rtp.sendto(data, source.target)
+        except (OSError, SrtpError):
+            self.n_send_errors += 1
+            return
+        self.n_out += 1
+        self.octets_out += len(data)
+
+    def on_rtcp(self) -> None:
+        """Take one datagram from the RTCP socket."""
+        assert self._rtcp is not None
+        try:
+            data, address = self._rtcp.recvfrom(_LONGEST)
+        except OSError:
+            return
+        if self._source is None or not self._source.is_host(address[0]):
+            self.n_strangers += 1
+            return
+        if self._srtp_in is not None:
+            try:
+                data = self._srtp_in.unprotect_rtcp(data)
+            except SrtpError:
+                self.n_unusable += 1
+                return
+        if not self._is_audio:
+            self._relay(data, is_rtcp=True)
+        else:
+            self._forward_rtcp(data)
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Send an RTCP packet to the party, where it wants it."""
+        source, remote = self._source, self.remote
+        if source is None or remote is None or source.target is None:
+            return
+        try:
+            if self._srtp_out is not None:
+                data = self._srtp_out.protect_rtcp(data)
+            if remote.rtcp_mux or self._rtcp is None:
+                target = source.target
+                if self._is_connected:
+                    self._rtp.send(data)
+                else:
+                    self._rtp.sendto(data, target)
+            else:
+                self._rtcp.sendto(data, (source.target[0], remote.rtcp_port))
+        except (OSError, SrtpError):
+            self.n_send_errors += 1
+
+    def _admits(self, data: bytes, source: Address) -> bool:
+        lock = self._source
+        if lock is None or not lock.admits(source, data):
+            self.n_strangers += 1
+            return False
+        if lock.is_exact and not self._is_connected:
+            # from here on the kernel keeps strangers out
+            try:
+                self._rtp.connect(lock.expected)
+                self._is_connected = True
+            except OSError:
+                self.n_send_errors += 1
+        return True
+
+    def _opened(self, data: bytes) -> bytes | None:
+        assert self._srtp_in is not None
+        try:
+            if looks_like_rtcp(data):
+                return self._srtp_in.unprotect_rtcp(data)
+            return self._srtp_in.unprotect(data)
+        except SrtpError:
+            self.n_unusable += 1
+            return None
+
+    def _forward_rtcp(self, data: bytes) -> None:
+        """Pass RTCP on, and nothing that only came to its port."""
+        if not looks_like_rtcp(data):
+            self.n_unusable += 1
+            return
+        for sink in self.sinks:
+            sink.send_rtcp(data)
+
+    def _relay(self, data: bytes, *, is_rtcp: bool = False) -> None:
+        """Pass on media other than audio, but not while policy masks: nobody can look into it."""
+        if self.withholds:
+            return
+        for sink in self.sinks:
+            if is_rtcp:
+                sink.send_rtcp(data)
+            else:
+                sink.send(data)
+
+
+def _addressing(remote: Remote) -> tuple[object, ...]:
+    return (remote.address, remote.port, remote.received_from, remote.learning)
