@@ -78,7 +78,7 @@ class Call:
         self._legs[channel].set_plan(plan)
 
     def idle(self, until_ns: int) -> Output:
-        """Let time go on to `until_ns` where packets did not take it there: silence."""
+        """Let time go on to `until_ns` in directions of which no audio came since: silence."""
         out = Output()
         for leg in self._legs.values():
             out.extend(leg.idle(until_ns))

@@ -82,6 +82,7 @@ class Leg:
         self._payload_type = 0
         self._packet_s = plan.ptime_ms / 1000
         self._section: Section | None = None
+        self._came_ns = self._heard_ns = 0  # latest datagram, latest audio
         self._marked = 0
         self._ended = 0  # where the last section ended, in samples of the call
         self._arbiter = Arbiter(plan.channel, means.rate_hz)
@@ -89,6 +90,7 @@ class Leg:
     def push(self, arrival: Arrival) -> Output:
         """Take one datagram."""
         out = Output()
+        self._came_ns = max(self._came_ns, arrival.at_ns)
         try:
             packet = RtpPacket.parse(arrival.data)
         except PacketError:
@@ -136,13 +138,14 @@ class Leg:
             self._change(0 if plan.masked else self._ns(self._end))
 
     def idle(self, until_ns: int) -> Output:
-        """Let the time line go on to `until_ns` though no packet came: silence, where none is."""
+        """Let the time line go on to `until_ns`, unless packets came since: silence."""
         out = Output()
-        if until_ns <= self._ns(self._end):
+        if until_ns > self._came_ns:
+            self._take_all(self._reorder.release(), out)
+        if until_ns <= max(self._heard_ns, self._ns(self._end)):
             return out
-        self._take_all(self._reorder.release(), out)
         if self._section is None:
-            self._ended = max(self._ended, until_ns * self._means.rate_hz // _NS)
+            self._ended = until_ns * self._means.rate_hz // _NS
         else:
             self._hear(self._section.leave_gap(until_ns * self._section.rate_hz // _NS, out))
         self._advance(out)
@@ -249,6 +252,7 @@ class Leg:
             out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
             return
         self._packet_s = len(audio) / codec.rate_hz
+        self._heard_ns = max(self._heard_ns, item.tag[1])
         section.hold(self._held(item, start, start + len(audio), examined=True))
         self._hear(section.place(start, audio, out))
 
@@ -260,6 +264,7 @@ class Leg:
             out.sent.append(self._unexamined(item.tag[0], item.tag[2]))
             return
         end = start + round(self._packet_s * section.rate_hz)
+        self._heard_ns = max(self._heard_ns, item.tag[1])
         self._mark(section, start, end, Reason.UNDECODABLE)
         section.hold(self._held(item, start, end, examined=False))
         self._hear(section.leave_gap(end, out))

@@ -21,6 +21,8 @@ MAX_BODY: Final = 1 << 20
 BOUND_BYTES: Final = 4 << 20
 """At 100 calls, some three seconds of packets."""
 _READ_BYTES: Final = 1 << 18
+_READS: Final = 4
+"""Reads at a time: what was read has to be worked on, however fast more comes."""
 
 
 class FrameKind(IntEnum):
@@ -117,8 +119,10 @@ class LinkEnd:
                 self._sending = bytearray()
 
     def frames(self) -> Iterator[Frame]:
-        """Give the frames that are there; at the end of the stream the end is closed."""
-        while not self.is_closed:
+        """Give frames that are there; at the end of the stream the end is closed."""
+        for _ in range(_READS):
+            if self.is_closed:
+                return
             try:
                 data = self._sock.recv(_READ_BYTES)
             except (BlockingIOError, InterruptedError):
