@@ -84,7 +84,7 @@ def generate_crypto(tag: int, suite: str, random: Callable[[int], bytes]) -> Cry
     SdpError
         The suite is unknown, or the tag is not one of RFC 4568.
     """
-    if suite not in KEY_BYTES or not 0 < tag <= _MAX_TAG:
+    if suite not in KEY_BYTES or not 0 <= tag <= _MAX_TAG:
         raise SdpError("a=crypto", "is asked for with an unknown suite or tag", _CURE)
     return CryptoKey(tag, suite, random(KEY_BYTES[suite]))
 
