@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import numpy as np
 from nacl.utils import random as random_bytes
 
 from voicemask.audio.vad import TalkMeter
@@ -31,7 +30,7 @@ from voicemask.recording import frames, layout
 from voicemask.recording.envelope import Envelope
 from voicemask.recording.frames import FrameWriter, disk_error
 from voicemask.recording.keys import KEY_BYTES, KeyRing, sync_folder
-from voicemask.recording.layout import N_CHANNELS, RATES_HZ, Stereo
+from voicemask.recording.layout import RATES_HZ, Stereo
 from voicemask.recording.metadata import (
     CHANNELS,
     FORMAT,
@@ -41,12 +40,11 @@ from voicemask.recording.metadata import (
     clean,
     serialize_note,
 )
+from voicemask.recording.track import AudioTrack
 
-FRAME_MS: Final = 250
 SYNC_S: Final = 5.0
 SEGMENT_S: Final = 600
 _MAX_HELD: Final = 64
-_FULL_SCALE: Final = np.float32(32768)
 
 
 class RecordingWriter:
@@ -69,18 +67,18 @@ class RecordingWriter:
         self.folder = folder
         self.rate_hz = rate_hz
         self._envelope = envelope
-        self._key = key
         self._notes = FrameWriter(
             folder / layout.NOTES, key, self.recording_id, frames.NOTES, holds_lock=True
         )
-        self._audio: FrameWriter | None = None
-        self._n_segments = 0
-        self._n_audio_bytes = 0
-        self._segment_start = 0
-        self._segment_samples = round(segment_s * rate_hz)
-        self._frame = np.zeros((rate_hz * FRAME_MS // 1000, N_CHANNELS), np.int16)
-        self._frame_start = 0
-        self._n_gathered = 0
+        self._meters = tuple(TalkMeter(rate_hz) for _ in CHANNELS) if measures_talk else ()
+        self._track = AudioTrack(
+            folder,
+            key,
+            self.recording_id,
+            rate_hz=rate_hz,
+            segment_samples=round(segment_s * rate_hz),
+            meters=self._meters,
+        )
         self._position = 0
         self._is_paused = False
         self._turns: deque[tuple[int, str | None]] = deque()
@@ -90,7 +88,6 @@ class RecordingWriter:
         self._n_spans = 0
         self._sync_samples = round(sync_s * rate_hz)
         self._synced_at = 0
-        self._meters = tuple(TalkMeter(rate_hz) for _ in CHANNELS) if measures_talk else ()
 
     @classmethod
     def create(
@@ -203,80 +200,20 @@ class RecordingWriter:
         if self._failed_at is not None:
             self._has_lost = True
             return
-        self._gather(start, audio)
-
-    def _gather(self, start: int, audio: Stereo) -> None:
-        room = len(self._frame)
-        if self._n_gathered:
-            gap = start - (self._frame_start + self._n_gathered)
-            if self._n_gathered + gap >= room:
-                self._cut()
-            elif gap:
-                self._frame[self._n_gathered : self._n_gathered + gap] = 0
-                self._n_gathered += gap
-        done = 0
-        while done < len(audio):
-            if not self._n_gathered:
-                self._frame_start = start + done
-            part = audio[done : done + room - self._n_gathered]
-            self._frame[self._n_gathered : self._n_gathered + len(part)] = part
-            self._n_gathered += len(part)
-            done += len(part)
-            if self._n_gathered == room:
-                self._cut()
-
-    def _cut(self) -> None:
-        """Append what was gathered as a frame."""
-        audio = self._frame[: self._n_gathered]
-        self._n_gathered = 0
-        if not len(audio):
-            return
-        for meter, channel in zip(self._meters, audio.T, strict=False):
-            meter.push(channel.astype(np.float32) / _FULL_SCALE)
-        start = self._frame_start
-        end = start + len(audio)
         try:
-            segment = self._segment(start)
+            self._track.gather(start, audio)
         except RecordingError:
-            self._fail(start)
+            self._fail(self._track.end)
             raise
-        try:
-            segment.append(layout.serialize_audio(start, self.rate_hz, audio))
-            if end - self._synced_at >= self._sync_samples:
-                self._synced_at = end
-                self.sync()
-        except RecordingError:
-            # the frame itself waits with the file: what is lost begins behind it
-            self._fail(end)
-            raise
+        if self._track.end - self._synced_at >= self._sync_samples:
+            self._synced_at = self._track.end
+            self.sync()
 
-    def _segment(self, start: int) -> FrameWriter:
-        """Give the file for audio from `start` on."""
-        if self._audio is not None and start - self._segment_start >= self._segment_samples:
-            self._end_segment(start)
-        if self._audio is None:
-            path = layout.audio_path(self.folder, self._n_segments)
-            self._audio = FrameWriter(path, self._key, self.recording_id, self._n_segments)
-            self._n_segments += 1
-            self._segment_start = start
-        return self._audio
-
-    def _end_segment(self, at: int) -> None:
-        segment = self._audio
-        if segment is None:
-            return
-        if not segment.is_ended:
-            empty = layout.serialize_audio(at, self.rate_hz, self._frame[:0])
-            segment.append(empty, is_final=True)
-        segment.sync()
-        segment.close()
-        self._n_audio_bytes += segment.n_bytes
-        self._audio = None
-
-    def _fail(self, at: int) -> None:
+    def _fail(self, lost_from: int) -> None:
+        """Count audio as lost from here on, until `retry` works."""
         if self._failed_at is None:
-            self._failed_at = at
-            self._n_gathered = 0
+            gathered = self._track.drop()
+            self._failed_at = lost_from if gathered is None else gathered
 
     def flush(self) -> None:
         """Append what was gathered, though it is less than a frame.
@@ -286,8 +223,13 @@ class RecordingWriter:
         RecordingError
             The disk refused.
         """
-        if self._failed_at is None:
-            self._cut()
+        if self._failed_at is not None:
+            return
+        try:
+            self._track.cut()
+        except RecordingError:
+            self._fail(self._track.end)
+            raise
 
     def sync(self) -> None:
         """Make what was appended outlive a power failure; takes as long as the disk does.
@@ -297,9 +239,12 @@ class RecordingWriter:
         RecordingError
             The disk failed.
         """
-        for file in (self._audio, self._notes):
-            if file is not None:
-                file.sync()
+        try:
+            self._track.sync()
+            self._notes.sync()
+        except RecordingError:
+            self._fail(self._position)
+            raise
 
     def retry(self) -> None:
         """Try again after the disk refused; what is lost is noted.
@@ -311,8 +256,7 @@ class RecordingWriter:
         """
         if self._failed_at is None:
             return
-        if self._audio is not None:
-            self._audio.retry()
+        self._track.retry()
         self._notes.retry()
         start, self._failed_at = self._failed_at, None
         if self._position > start:
@@ -418,9 +362,9 @@ class RecordingWriter:
         while self._turns and self._turns[0][0] <= self._position:
             self._turn(*self._turns.popleft())
         self.retry()
-        self._cut()
+        self.flush()
         try:
-            self._end_segment(self._position)
+            self._track.finish(self._position)
             if not self._notes.is_ended:
                 note = serialize_note("finished", **self._closing(summary))
                 self._notes.append(note, is_final=True)
@@ -446,15 +390,14 @@ class RecordingWriter:
             "talk": talk,
             "packets": clean(summary.packets),
             "n_spans": self._n_spans,
-            "n_audio_files": self._n_segments,
-            "n_audio_bytes": self._n_audio_bytes,
+            "n_audio_files": self._track.n_files,
+            "n_audio_bytes": self._track.n_bytes,
         }
 
     def close(self) -> None:
         """Let go of the files as they are; a recording that was not finished is incomplete."""
-        for file in (self._audio, self._notes):
-            if file is not None:
-                file.close()
+        self._track.close()
+        self._notes.close()
 
 
 def _make_place(folder: Path, recording_id: UUID) -> Path:

@@ -283,6 +283,25 @@ def test_wherever_the_disk_is_full_the_recording_goes_on(
     assert read.state is (State.DEGRADED if read.metadata.lost else State.COMPLETE)
 
 
+def test_notes_that_are_refused_lose_no_audio_unmarked(
+    begin: Begin, ring: KeyRing, speech: Speech
+) -> None:
+    audio = speech(12_000)
+    writer = begin()
+    writer.write(0, audio[:3000])
+    with files_no_larger_than(600), pytest.raises(RecordingError):
+        for n in range(100):
+            writer.event("policy", policy="capture", number=n)
+    writer.write(3000, audio[3000:5000])
+    writer.retry()
+    writer.write(5000, audio[5000:])
+    writer.finish()
+    read = Recording(writer.folder, ring)
+    assert read.metadata.lost == [Stretch(2000, 5000, "disk")]
+    assert np.array_equal(read.render()[:2000], audio[:2000])
+    assert np.array_equal(read.render()[5000:], audio[5000:])
+
+
 def test_nowhere_to_write_is_an_error_and_leaves_nothing(
     begin: Begin, recordings: Path, ring: KeyRing
 ) -> None:
@@ -298,8 +317,8 @@ def test_nowhere_to_write_is_an_error_and_leaves_nothing(
 def test_a_disk_that_is_gone_is_an_error(begin: Begin, speech: Speech, ring: KeyRing) -> None:
     writer = begin()
     writer.write(0, speech(2000))
-    assert writer._audio is not None
-    os.close(writer._audio._descriptor)  # type: ignore[arg-type]
+    assert writer._track._file is not None
+    os.close(writer._track._file._descriptor)  # type: ignore[arg-type]
     with pytest.raises(RecordingError):
         writer.write(2000, speech(4000))
     writer.retry()
@@ -310,8 +329,8 @@ def test_a_disk_that_is_gone_is_an_error(begin: Begin, speech: Speech, ring: Key
 def test_a_file_cut_behind_our_back_is_not_written_on(begin: Begin, speech: Speech) -> None:
     writer = begin()
     writer.write(0, speech(2000))
-    assert writer._audio is not None
-    os.close(writer._audio._descriptor)  # type: ignore[arg-type]
+    assert writer._track._file is not None
+    os.close(writer._track._file._descriptor)  # type: ignore[arg-type]
     os.truncate(writer.folder / "audio-0000", 10)
     with pytest.raises(RecordingError):
         writer.write(2000, speech(4000))
