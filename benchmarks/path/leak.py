@@ -7,7 +7,9 @@ the agent's side got is placed by RTP timestamp and put to
 - `benchmarks.path.leftover`: milliseconds of each tone that are left;
 - multimon-ng and spandsp: keys they name;
 - the five attacks of `benchmarks.leak.table`, by someone who knows when each key was pressed;
-- a count of telephone-event packets that reached the agent.
+- a count of telephone-event packets that reached the agent;
+
+and so are the recordings, exported and aligned. In `guard` only the recording is masked.
 
 Tones begin and end anywhere on the packets' grid: gaps and lengths are drawn in samples.
 """
@@ -16,7 +18,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,11 +34,12 @@ from benchmarks.path.calls import PathCall, make_calls
 from benchmarks.path.conditions import CONDITIONS, FAMILIES, Carriage
 from benchmarks.path.leftover import Float64, leaked_ms, others_tones
 from benchmarks.path.play import play
+from benchmarks.path.recorded import make_key, rtpengine_recordings, voicemask_recordings
 from benchmarks.path.relays import MODES, Mode, Relay
 
 PRESSES: Final = 96
 QUICK_PRESSES: Final = 32
-MASKING: Final = ("rtpengine mask 60", "voicemask suppress", "voicemask fill")
+MASKING: Final = ("rtpengine mask 60", "voicemask suppress", "voicemask fill", "voicemask guard")
 LIMIT_MS: Final = 0.5
 
 
@@ -84,16 +88,28 @@ def examine(
     return Through(name, leftover, chance, leak, multimon, spandsp, counted)
 
 
-def through_relay(mode: Mode, calls: Sequence[PathCall]) -> Through:
-    """Speak the calls through a relay and measure what the agents got."""
-    with Relay(mode) as relay:
-        got = play(relay, [call.parties for call in calls])
-    return examine(
-        f"{mode.name}, agent leg",
-        calls,
-        [each.agent.audio for each in got],
-        [each.agent.n_events for each in got],
-    )
+def through_relay(mode: Mode, calls: Sequence[PathCall], *, record: bool) -> Iterator[Through]:
+    """Speak the calls through a relay; measure what the agents got, and what was recorded."""
+    with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
+        folder = Path(name) / "recordings"
+        folder.mkdir()
+        if record and mode.relay == "voicemask":
+            make_key(folder.with_suffix(".key"))
+        with Relay(mode, recordings=folder if record else None) as relay:
+            got = play(relay, [call.parties for call in calls])
+        agents = [each.agent for each in got]
+        if mode.masks_agent:
+            heard, events = [each.audio for each in agents], [each.n_events for each in agents]
+            yield examine(f"{mode.name}, agent leg", calls, heard, events)
+        if record:
+            recorded = _recorded(mode, folder, calls)
+            yield examine(f"{mode.name}, recording", calls, recorded, [0] * len(calls))
+
+
+def _recorded(mode: Mode, folder: Path, calls: Sequence[PathCall]) -> list[Float32]:
+    if mode.relay == "rtpengine":
+        return rtpengine_recordings(folder, calls)
+    return voicemask_recordings(folder, folder.with_suffix(".key"), calls, folder.parent)
 
 
 def figures(through: Through, conditions: Sequence[str]) -> dict[str, Any]:
@@ -150,12 +166,21 @@ def table(through: Through, calls: Sequence[PathCall]) -> dict[str, dict[str, An
     return rows
 
 
+def _print(through: Through, rows: dict[str, dict[str, Any]], *, by_condition: bool) -> None:
+    print(f"\n{through.name}", HEAD, sep="\n")
+    for label, row in rows.items():
+        if by_condition or not label.startswith(" "):
+            print(text(label, row))
+    print("chance".ljust(89), *(f"{through.leak.chance(a):7.1f}" for a in ATTACKS), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="what a live relay lets through of pressed keys")
     parser.add_argument("--quick", action="store_true", help="a third of the presses")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this one; repeatable")
     parser.add_argument("--only", default="", help="conditions or families, a regular expression")
     parser.add_argument("--by-condition", action="store_true")
+    parser.add_argument("--no-recordings", action="store_true", help="the agent leg only")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", action="store_true", help="write benchmarks/results")
     parser.add_argument("--plot", type=Path, help="draw what is left into this file")
@@ -165,13 +190,9 @@ def main() -> None:
     print(f"{len(calls)} calls at once, {max(c.call.audio.size for c in calls) / 8000:.0f} s")
     results = {}
     for name in options.mode or MASKING:
-        through = through_relay(MODES[name], calls)
-        results[through.name] = table(through, calls)
-        print(f"\n{through.name}", HEAD, sep="\n")
-        for label, row in results[through.name].items():
-            if options.by_condition or not label.startswith(" "):
-                print(text(label, row))
-        print("chance".ljust(99), *(f"{through.leak.chance(a):7.1f}" for a in ATTACKS), flush=True)
+        for through in through_relay(MODES[name], calls, record=not options.no_recordings):
+            results[through.name] = table(through, calls)
+            _print(through, results[through.name], by_condition=options.by_condition)
     if options.save:
         print(write_result("relay-leak", results))
     if options.plot:

@@ -57,6 +57,11 @@ class Mode:
     requests: tuple[tuple[str, Mapping[str, Value]], ...] = ()
     offer: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def masks_agent(self) -> bool:
+        """Whether it keeps tones from the agent's leg."""
+        return bool(self.requests)
+
 
 _Request = tuple[str, Mapping[str, Value]]
 
@@ -107,7 +112,8 @@ class Relay:
     ----------
     mode : which, and how.
     core : of all its processes; None leaves them free.
-    recordings : folder, for runs that record.
+    recordings : folder, for runs that record every call; voicemask's key file lies beside it, with
+        the suffix ``.key``.
     """
 
     def __init__(
@@ -160,13 +166,15 @@ class Relay:
             yield from (f"--port-min={FIRST_PORT}", f"--port-max={LAST_PORT}")
             if self._recordings is not None:
                 yield from (f"--recording-dir={self._recordings}", "--recording-method=pcap")
+                yield "--recording-format=raw"
         else:
             yield from (str(Path(sys.executable).with_name("voicemask")), "media")
             yield from ("--ng", f"udp:{HOST}:{self._ng_port}", "--rtp-address", HOST)
             yield from ("--rtp-ports", f"{FIRST_PORT}-{LAST_PORT}")
-            yield from ("--control", f"unix:{self._folder / 'control'}")
+            yield from ("--control", f"unix:{self._folder / 'control'}", "--log-level", "warning")
             if self._recordings is not None:
                 yield from ("--recordings", str(self._recordings))
+                yield from ("--recording-key", str(self._recordings.with_suffix(".key")))
         yield from self.mode.options
 
     def _wait(self) -> None:
@@ -219,7 +227,10 @@ class Relay:
         offered = self.ng.ask("offer", {**both, "sdp": sdp(caller_port, events), **extra})
         answer = {"sdp": sdp(callee_port, events), "to-tag": "b"}
         answered = self.ng.ask("answer", {**both, **answer})
-        for command, fields in self.mode.requests:
+        requests = self.mode.requests
+        if self._recordings is not None:
+            requests = (("start recording", {}), *requests)
+        for command, fields in requests:
             self.ng.ask(command, {"call-id": call_id, **fields})
         return Ports(_audio_port(answered["sdp"]), _audio_port(offered["sdp"]))
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.path.ng import bdecode, bencode
+from benchmarks.path.ng import Value, bdecode, bencode
 from benchmarks.path.relays import MODES, sdp
 
 
 def test_a_message_is_written_as_kamailio_writes_it() -> None:
-    message = {"command": "offer", "ICE": "remove", "supports": ["load limit"], "delay-buffer": 60}
+    message: dict[str, Value] = {
+        "command": "offer",
+        "ICE": "remove",
+        "supports": ["load limit"],
+        "delay-buffer": 60,
+    }
     assert bencode(message) == (
         b"d3:ICE6:remove7:command5:offer12:delay-bufferi60e8:supportsl10:load limitee"
     )
