@@ -70,6 +70,14 @@ class Party:
         return self.tags[-1] if self.tags else ""
 
     @property
+    def plan_tag(self) -> str:
+        """The tag, or what stands for it in plans: no two parties of a call share it.
+
+        SIP allows no semicolon in a tag. The first party that is called is empty until it answers.
+        """
+        return self.tag or (f";{self.number}" if self.number > 1 else "")
+
+    @property
     def ports(self) -> Iterator[LocalPort]:
         """Ours facing it."""
         return (medium.port for medium in self.media if medium is not None)
@@ -155,7 +163,7 @@ class Call:
             for index, medium in enumerate(party.media)
             if medium is not None
         )
-        return PartyPlan(party.tag, media, party.label, party.role(), party.is_caller)
+        return PartyPlan(party.plan_tag, media, party.label, party.role(), party.is_caller)
 
     @staticmethod
     def _heard_by(index: int, medium: Medium, peer: Party) -> tuple[LocalPort, ...]:

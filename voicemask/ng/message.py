@@ -177,7 +177,8 @@ def write_reply(envelope: Envelope, fields: Mapping[str, Any]) -> bytes:
 
 def error_reply(error: InputError) -> dict[str, Any]:
     """Say why a request is not carried out; an error without a subject speaks as rtpengine does."""
-    return {"result": "error", "error-reason": str(error) if error.subject else error.reason}
+    reason = str(error) if error.subject and error.reason else error.subject or error.reason
+    return {"result": "error", "error-reason": reason}
 
 
 def to_text_long(key: str, value: bytes) -> str:

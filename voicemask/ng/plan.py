@@ -100,7 +100,10 @@ class MediumPlan:
 
 @dataclass(frozen=True, slots=True)
 class PartyPlan:
-    """One party of a call, by its tag (empty until the answer brings one)."""
+    """One party of a call, by its tag; empty, or ``;NUMBER``, until the answer brings one.
+
+    No two parties of a plan have the same.
+    """
 
     tag: str
     media: tuple[MediumPlan, ...]

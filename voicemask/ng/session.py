@@ -14,6 +14,7 @@ rtpengine, docs/ng_control_protocol.md; what differs is in docs/ng.md.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -38,7 +39,7 @@ from voicemask.ng.message import (
 from voicemask.ng.plan import MediaSide, RecordingAction, Trigger
 from voicemask.ng.remote import Terms
 from voicemask.ng.report import call_report, plain
-from voicemask.ng.wishes import WHOLE_CALL, Wish, WishBook
+from voicemask.ng.wishes import WHOLE_CALL, Wish, WishBook, Wishes
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -150,7 +151,7 @@ class NgServer:
         ports = Reservations(self._media)
         try:
             outcome = exchange.offer(record.call, signal, self._terms, ports)
-            self._media.apply(outcome.call.plan())
+            self._apply(outcome.call, record.call)
         except InputError:
             ports.give_back()
             raise
@@ -169,7 +170,7 @@ class NgServer:
         if not signal.to_tag and not signal.branch:
             raise NgError("", "No to-tag in message")
         outcome = exchange.answer(record.call, signal, self._terms)
-        self._media.apply(outcome.call.plan())
+        self._apply(outcome.call, record.call)
         return self._settle(record, outcome, signal.options)
 
     def delete(self, request: Request) -> Fields:
@@ -184,7 +185,7 @@ class NgServer:
             report = call_report(record.call, self._end(left.call_id))
         else:
             report = call_report(record.call, self._media.state(left.call_id))
-            self._media.apply(left.plan())
+            self._apply(left, record.call)
             self._keep(record, left)
         return {"result": "ok"} | ({} if "fast" in request.flags else report)
 
@@ -224,12 +225,14 @@ class NgServer:
         wish = _wish(request)
         number = _chosen(record.call, request, options)
         if wish is Wish.DTMF and not options.dtmf.is_on:
-            return self._change(record, options, record.wishes.dropped(number, wish))
+            wishes = record.wishes.dropped(number, wish)
+            return self._change(record, number, wishes, options.warnings)
         if wish is Wish.DTMF and options.trigger:
             self._set_trigger(record, number, options)
             if not options.blocks_dtmf:
                 return _ok(options.warnings)
-        return self._change(record, options, record.wishes.added(number, wish, options.dtmf))
+        wishes = record.wishes.added(number, wish, options.dtmf)
+        return self._change(record, number, wishes, options.warnings)
 
     def unblock(self, request: Request) -> Fields:
         """Go back to what is configured, as far as nothing else was asked for."""
@@ -237,7 +240,7 @@ class NgServer:
         number = _chosen(record.call, request, options)
         everywhere = number == WHOLE_CALL and options.is_for_all
         wishes = record.wishes.dropped(number, _wish(request), everywhere=everywhere)
-        return self._change(record, options, wishes)
+        return self._change(record, number, wishes, options.warnings)
 
     def subscribe_request(self, request: Request) -> Fields:
         """Offer a copy of a call's media."""
@@ -256,6 +259,18 @@ class NgServer:
         self._forks.end(record.call.call_id, request.text("to-tag"))
         return {"result": "ok"}
 
+    def _apply(self, call: Call, before: Call) -> None:
+        """Have a plan carried out; if it cannot be, the one before it holds again."""
+        try:
+            self._media.apply(call.plan())
+        except InputError:
+            with contextlib.suppress(InputError):
+                if before.parties:
+                    self._media.apply(before.plan())
+                else:
+                    self._media.end(call.call_id)
+            raise
+
     def _settle(self, record: _Record, outcome: Outcome, options: Options) -> Fields:
         """Keep what an offer or answer brought, and do what else it asked for."""
         self._keep(record, outcome.call)
@@ -270,9 +285,9 @@ class NgServer:
 
     def _heed_block(self, record: _Record, number: int, options: Options) -> None:
         if not options.dtmf.is_on:
-            self._change(record, options, record.wishes.dropped(number, Wish.DTMF))
+            self._change(record, number, record.wishes.dropped(number, Wish.DTMF))
         else:
-            self._change(record, options, record.wishes.added(number, Wish.DTMF, options.dtmf))
+            self._change(record, number, record.wishes.added(number, Wish.DTMF, options.dtmf))
 
     def _start_recording(self, record: _Record, options: Options) -> list[str]:
         """Start the recording an offer asks for; the call goes on without."""
@@ -283,19 +298,22 @@ class NgServer:
         record.has_recorded = True
         return []
 
-    def _change(self, record: _Record, options: Options, wishes: WishBook) -> Fields:
+    def _change(
+        self, record: _Record, number: int, wishes: WishBook, warnings: Sequence[str] = ()
+    ) -> Fields:
         """Tell the media side what is wished for now, and keep it if it could."""
-        call = record.call
-        if wishes.of_call() != record.wishes.of_call() or WHOLE_CALL in wishes.by_party:
-            self._media.set_policy(call.call_id, wishes.of_call().change(""))
-        for party in call.parties:
+        call_id = record.call.call_id
+        if number == WHOLE_CALL:
+            self._media.set_policy(call_id, wishes.of_call().change(""))
+        for party in record.call.parties:
             own = wishes.of_party(party.number)
-            if own is not None and not party.tag:
+            if party.number == number and not party.tag:
                 raise NgError("party", "has no tag before it answers", "block the whole call")
-            if own is not None:
-                self._media.set_policy(call.call_id, own.change(party.tag))
+            if own is not None or party.number == number:
+                # a change for the call may have gone over what was said of a tag
+                self._media.set_policy(call_id, (own or Wishes()).change(party.tag))
         record.wishes = wishes
-        return _ok(options.warnings)
+        return _ok(warnings)
 
     def _keep(self, record: _Record, call: Call) -> None:
         """Keep a call as it is now; a party known by another tag gets its policy by that tag."""

@@ -63,18 +63,17 @@ class WishBook:
 
     def dropped(self, party: int, wish: Wish, *, everywhere: bool = False) -> WishBook:
         """Take a wish back; of single parties too where it is meant."""
-        numbers = self.by_party.keys() if everywhere else {party}
-        changed = {
-            number: Wishes(wishes.kinds - {wish}, wishes.dtmf) if number in numbers else wishes
-            for number, wishes in self.by_party.items()
-        }
-        return replace(self, by_party=changed)
+        left = dict(self.by_party)
+        for number in [party, *left] if everywhere else [party]:
+            old = left.get(number, Wishes())
+            left[number] = Wishes(old.kinds - {wish}, old.dtmf)
+        return replace(self, by_party=left)
 
     def of_call(self) -> Wishes:
         """Give what holds for the call."""
         return self.by_party.get(WHOLE_CALL, Wishes())
 
     def of_party(self, number: int) -> Wishes | None:
-        """Give what holds for a party that was named once; None for the others."""
+        """Give what holds for a party with wishes of its own; None for the others."""
         own = self.by_party.get(number)
-        return own.joined(self.of_call()) if own is not None else None
+        return own.joined(self.of_call()) if own is not None and own.kinds else None

@@ -69,7 +69,7 @@ class FakeMedia:
         return port
 
     def release(self, port: LocalPort) -> None:
-        self.open.remove(port)
+        self.open.discard(port)
 
     def apply(self, plan: CallPlan) -> None:
         self._try("apply")
@@ -77,6 +77,7 @@ class FakeMedia:
         before = _ports_of(old) if old is not None else set()
         self.open -= before - _ports_of(plan)
         assert _ports_of(plan) <= self.open
+        assert len({party.tag for party in plan.parties}) == len(plan.parties)
         self.plans[plan.call_id] = plan
 
     def end(self, call_id: str) -> CallState:
@@ -89,11 +90,11 @@ class FakeMedia:
         assert call_id in self.plans
         self.policies.append(change)
 
-    def set_trigger(self, call_id: str, trigger: Trigger) -> None:
+    def set_trigger(self, _call_id: str, trigger: Trigger) -> None:
         self._try("set_trigger")
         self.triggers.append(trigger)
 
-    def record(self, call_id: str, action: RecordingAction, metadata: Mapping[str, str]) -> None:
+    def record(self, _call_id: str, action: RecordingAction, metadata: Mapping[str, str]) -> None:
         self._try("record")
         self.recordings.append((action, dict(metadata)))
 
