@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.path.datagrams import Inbox, Outbox, addresses, open_socket
-from benchmarks.path.relays import HOST, LOAD_CORE, NICE
+from benchmarks.path.relays import HOST, LOAD_CORE, REAL_TIME_PRIORITY, may_run_in_real_time
 
 FRAME_NS: Final = 20_000_000
 FRAME_SAMPLES: Final = 160
@@ -215,10 +215,8 @@ def _receive(callers: Side, callees: Side) -> None:
 def main() -> None:
     """Serve one load."""
     os.sched_setaffinity(0, {LOAD_CORE})
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    except PermissionError:
-        print("runs at an ordinary priority", file=sys.stderr)
+    if may_run_in_real_time():
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
     n_calls, n_frames, payload = int(sys.argv[1]), int(sys.argv[2]), np.load(sys.argv[3])
     callers = Side(n_calls, n_frames, np.ascontiguousarray(payload[::2]))

@@ -125,4 +125,4 @@ def aligned(recording: Float32, sent: Float32) -> Float32:
 
 def _levelled(audio: Float32) -> NDArray[np.float64]:
     loud = np.asarray(audio, np.float64) / (np.median(np.abs(audio)) + 1e-5)
-    return np.clip(loud, -3.0, 3.0)
+    return np.asarray(np.clip(loud, -3.0, 3.0))

@@ -34,8 +34,9 @@ START_S: Final = 15.0
 EVENT_PAYLOAD_TYPE: Final = 101
 RELAY_CORE: Final = 0
 LOAD_CORE: Final = 1
-NICE: Final = -10
-"""Of relays and load alike, where it is allowed: other work on the machine disturbs less."""
+REAL_TIME_PRIORITY: Final = 1
+"""Of relays and load alike, round robin, where it is allowed: what else the machine does then takes
+little of their time. Nobody of them gets more than a core has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,12 @@ MODES: Final = {
 """The caller is the customer throughout."""
 
 
+def may_run_in_real_time() -> bool:
+    """Say whether this user may give real-time priorities."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    return os.geteuid() == 0 or soft >= REAL_TIME_PRIORITY
+
+
 def free_port() -> int:
     """Find a UDP port nobody uses now."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -129,7 +136,8 @@ class Relay:
 
     def __enter__(self) -> Self:
         command = list(self._command())
-        command = ["nice", "-n", str(NICE), *command]
+        if may_run_in_real_time():
+            command = ["chrt", "--rr", str(REAL_TIME_PRIORITY), *command]
         if self._core is not None:
             command = ["taskset", "--cpu-list", str(self._core), *command]
         _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -161,7 +169,7 @@ class Relay:
     def _command(self) -> Iterator[str]:
         if self.mode.relay == "rtpengine":
             yield from ("rtpengine", "--config-file=none", "--table=-1", "--foreground")
-            yield from ("--log-stderr", "--log-level=3", "--num-threads=2")
+            yield from ("--log-stderr", "--log-level=3", "--num-threads=1")
             yield from (f"--interface={HOST}", f"--listen-ng={HOST}:{self._ng_port}")
             yield from (f"--port-min={FIRST_PORT}", f"--port-max={LAST_PORT}")
             if self._recordings is not None:
