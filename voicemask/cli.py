@@ -441,12 +441,11 @@ def media(
     ] = None,
 ) -> int:
     """Relay, mask and record calls, steered by Kamailio or OpenSIPS over the NG protocol."""
-    given = {key: value for key, value in locals().items() if value and key != "log_level"}
-    given |= {"hold": hold, "processes": processes}
+    given = _given({key: value for key, value in locals().items() if key != "log_level"})
     from voicemask.media.options import make_settings
     from voicemask.media.supervisor import Supervisor
 
-    settings = make_settings(_media_defaults() | _given(given))
+    settings = make_settings(_media_defaults() | given)
     start_log(log_level.value if log_level else _default("log_level", LogLevel.INFO.value))
     return Supervisor(settings, log_at).run()
 
@@ -459,6 +458,16 @@ def _media_defaults() -> dict[str, Any]:
     """Give the table [media] of the configuration."""
     config = _config()
     return {} if config is None else _given(config.media.model_dump())
+
+
+def _recording_defaults() -> dict[str, Any]:
+    """Give the configured folder of recordings and its key file."""
+    given = _media_defaults()
+    if "recordings" in given and "recording_key" not in given:
+        from voicemask.media.options import key_file_beside
+
+        given["recording_key"] = str(key_file_beside(Path(given["recordings"])))
+    return given
 
 
 @config_app.command("check")
@@ -521,7 +530,7 @@ def demo(
     return 1 if run_demo(samples, lambda line: print(line, flush=True)) else 0
 
 
-app.add_typer(recordings.make_app(_edge, _media_defaults), name="recordings")
+app.add_typer(recordings.make_app(_edge, _recording_defaults), name="recordings")
 
 
 def _stop(_signal_number: int, _frame: object) -> None:

@@ -322,7 +322,7 @@ class ControlServer:
         """Take a key that came by SIP INFO."""
         digit = request.key()
         call_id = request.text("call")
-        tag = request.text("tag", default="")
+        tag = request.text("tag")
         duration_ms = request.number("duration_ms", 0, _MAX_DURATION_MS) or 0
         request.end()
         self._node.info(call_id, tag, digit, duration_ms)

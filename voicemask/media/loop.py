@@ -6,6 +6,7 @@ A callback that raises an unexpected error is the caller's bug; the loop counts 
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import select
@@ -69,17 +70,26 @@ class Loop:
         known = self._readers.pop(fd, None) is not None
         known |= self._writers.pop(fd, None) is not None
         if known:
-            self._epoll.unregister(fd)
+            with contextlib.suppress(OSError):  # closed already: the kernel has forgotten it
+                self._epoll.unregister(fd)
 
     def _watch(self, fd: int, *, known: bool) -> None:
         mask = select.EPOLLIN if fd in self._readers else 0
         mask |= select.EPOLLOUT if fd in self._writers else 0
         if not mask:
             self._epoll.unregister(fd)
-        elif known:
-            self._epoll.modify(fd, mask)
+        elif known and self._modify(fd, mask):
+            return
         else:
             self._epoll.register(fd, mask)
+
+    def _modify(self, fd: int, mask: int) -> bool:
+        """Change what is waited for; False where the number has become another descriptor's."""
+        try:
+            self._epoll.modify(fd, mask)
+        except FileNotFoundError:
+            return False
+        return True
 
     def call_at(self, at_s: float, callback: Callable[[], None]) -> Timer:
         """Call at a time of `time.monotonic`."""

@@ -50,9 +50,9 @@ class Feed(Protocol):
 
 def new_feed() -> Feed:
     """Make what cuts a TCP stream into messages."""
-    from voicemask.ng.session import StreamFeed  # noqa: PLC0415, start-up time
+    from voicemask.ng.feed import NgFeed  # noqa: PLC0415, start-up time
 
-    return StreamFeed()
+    return NgFeed()
 
 
 @dataclass(slots=True, eq=False)

@@ -268,7 +268,14 @@ def _settings(read: Mapping[str, Any]) -> MediaSettings:
     if "metrics" in read:
         whole["metrics"] = str(read["metrics"]).removeprefix("tcp:")
     whole["n_processes"] = read.get("processes", 1)
+    if "recordings" in read and "recording_key" not in read:
+        whole["recording_key"] = key_file_beside(read["recordings"])
     return MediaSettings(NodeSettings(read["rtp_address"], **node), **whole)
+
+
+def key_file_beside(folder: Path) -> Path:
+    """Give the key file of a folder of recordings that was given none: never inside it."""
+    return folder.with_name(f"{folder.name}.key")
 
 
 def slice_ports(settings: NodeSettings, index: int, n_processes: int) -> tuple[int, int]:

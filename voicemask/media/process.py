@@ -160,7 +160,7 @@ class MediaProcess:
 
     def _serve_ng(self) -> Any:
         from voicemask.media.ng_server import Answerer, NgSockets  # noqa: PLC0415, as above
-        from voicemask.ng.exchange import Terms  # noqa: PLC0415
+        from voicemask.ng.remote import Terms  # noqa: PLC0415
         from voicemask.ng.session import NgServer  # noqa: PLC0415
 
         session = NgServer(self._node, Terms(os.urandom, self._settings.node.learning))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from voicemask.errors import RecordingError
 from voicemask.media import hardening
 from voicemask.media.loop import Loop
 
@@ -118,11 +119,11 @@ class RecorderChild:
     def _restart(self) -> None:
         if self._is_ending:
             return
-        self.link.close()
-        self.link = self._new_link()
+        old, self.link = self.link, self._new_link()
         self._spawn()
         if self._on_new_link is not None:
             self._on_new_link(self.link)
+        old.close()
 
 
 def main() -> None:
@@ -130,6 +131,13 @@ def main() -> None:
     fd, folder, key_file = sys.argv[1:4]
     hardening.harden()
     hardening.lock_memory()
-    from voicemask.recording.recorder import run_recorder  # noqa: PLC0415, hardened first
+    from voicemask.recording.keys import load_or_create_keys  # noqa: PLC0415, hardened first
+    from voicemask.recording.recorder import run_recorder  # noqa: PLC0415, as above
 
+    if key_file:
+        try:
+            load_or_create_keys(Path(key_file))
+        except RecordingError as error:
+            # every recording will fail, and say so; calls go on
+            print(f"voicemask: {error}", file=sys.stderr)
     run_recorder(int(fd), Path(folder), Path(key_file) if key_file else None)

@@ -150,7 +150,7 @@ def test_info_hands_the_key_on_as_a_digit(served: Served, key: str) -> None:
 
 def test_info_leaves_no_key_in_the_buffer(served: Served) -> None:
     client = served.connect()
-    line = b'{"command":"info","call":"call-1","key":"7"}\n'
+    line = b'{"command":"info","call":"call-1","tag":"a","key":"7"}\n'
     served.say(client, line + line[:-4])
     (kept,) = served.server._clients.values()
     # what follows a whole line waits for its end; the line itself is gone
@@ -163,11 +163,11 @@ def test_info_leaves_no_key_in_the_buffer(served: Served) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '{"command":"info","call":"call-1","key":"42"}',
-        '{"command":"info","call":"call-1","key":4}',
-        '{"command":"info","call":"call-1","key":"4","key":"2"}',
+        '{"command":"info","call":"call-1","tag":"a","key":"42"}',
+        '{"command":"info","call":"call-1","tag":"a","key":4}',
+        '{"command":"info","call":"call-1","tag":"a","key":"4","key":"2"}',
         '{"command":"info","call":"call-1","k\\u0065y":"4"}',
-        '{"command":"info","call":"call-1","key":"\\u0034"}',
+        '{"command":"info","call":"call-1","tag":"a","key":"\\u0034"}',
         '{"command":"info","call":"call-1","digit":"4242424242"}',
         '{"command":"info","call":"call-1"}',
         '{"command":"4242424242"}',
@@ -324,7 +324,7 @@ def test_any_bytes_are_answered_and_nothing_is_repeated(
     served: Served, lines: list[bytes], cut: int
 ) -> None:
     client = served.connect()
-    info = f'{{"command":"info","call":"call-1","key":"{CANARY}"}}'.encode()
+    info = f'{{"command":"info","call":"call-1","tag":"a","key":"{CANARY}"}}'.encode()
     data = b"\n".join([*lines, info, b""])
     heard = b""
     for start in range(0, len(data), cut):
