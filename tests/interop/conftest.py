@@ -38,6 +38,14 @@ def node(ports: PortBlock, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     node.end()
 
 
+@pytest.fixture
+def open_node(ports: PortBlock, tmp_path: Path) -> Iterator[Node]:
+    """A media node that masks nothing outside capture."""
+    node = Node(ports, tmp_path, "--policy", "open")
+    yield node
+    node.end()
+
+
 @pytest.fixture(scope="session")
 def kamailio(
     node: Node, ports: PortBlock, tmp_path_factory: pytest.TempPathFactory
@@ -57,7 +65,7 @@ def exchange(
     exchange.close()
     assert node.is_running(), node.said()
     for call_id in node.calls():
-        node.ng.ask("delete", call_id=call_id, from_tag="", delete_delay=0)
+        node.ng.ask("delete", call_id=call_id)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ class Key:
     suite: str
     secret: bytes
 
-    def line(self, tag: int = 1) -> str:
+    def line(self, tag: int) -> str:
+        """Write it as an attribute."""
         return f"a=crypto:{tag} {self.suite} inline:{base64.b64encode(self.secret).decode()}"
 
 
@@ -31,6 +32,7 @@ def describe(
     *,
     direction: str = "sendrecv",
     key: Key | None = None,
+    key_tag: int = 1,
     rtcp_mux: bool = False,
     version: int = 1,
 ) -> str:
@@ -49,7 +51,7 @@ def describe(
         *(["a=fmtp:101 0-15"] if "telephone-event" in codecs else []),
         "a=ptime:20",
         f"a={direction}",
-        *([key.line()] if key else []),
+        *([key.line(key_tag)] if key else []),
         *(["a=rtcp-mux"] if rtcp_mux else []),
     ]
     return "\r\n".join(lines) + "\r\n"
@@ -67,15 +69,15 @@ class Described:
     attributes: tuple[str, ...]
     text: str
 
-    @property
-    def key(self) -> Key | None:
-        """The first ``a=crypto`` line."""
+    def cryptos(self) -> list[tuple[int, Key]]:
+        """Read the ``a=crypto`` lines."""
+        found = []
         for line in self.attributes:
             if line.startswith("crypto:"):
-                _, suite, inline = line.split()[:3]
+                tag, suite, inline = line.removeprefix("crypto:").split()[:3]
                 text = inline.removeprefix("inline:").partition("|")[0]
-                return Key(suite, base64.b64decode(text))
-        return None
+                found.append((int(tag), Key(suite, base64.b64decode(text + "=="))))
+        return found
 
 
 def read(text: str) -> Described:

@@ -57,12 +57,12 @@ class NgClient:
         self._cookies = (f"test_{number}" for number in itertools.count())
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.connect(("127.0.0.1", port))
-        self._socket.settimeout(3)
 
-    def ask(self, command: str, **parameters: Any) -> dict[str, Any]:
+    def ask(self, command: str, timeout_s: float = 3.0, **parameters: Any) -> dict[str, Any]:
         """Send a command; ``from_tag`` is written ``from-tag``. Gives the reply, errors too."""
         message = {"command": command}
         message |= {name.replace("_", "-"): value for name, value in parameters.items()}
+        self._socket.settimeout(timeout_s)
         cookie = next(self._cookies).encode()
         self._socket.send(cookie + b" " + encode(message))
         while True:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+from numpy.typing import NDArray
 
 from tests.interop.ng import NgClient
 from tests.interop.ports import PortBlock
 from tests.interop.process import Process, program
+
+RUN = "import sys; from voicemask.cli import main; sys.exit(main())"
+
+
+def voicemask(*arguments: str | Path) -> str:
+    """Run a command of voicemask; give its output."""
+    command = [sys.executable, "-c", RUN, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Node:
@@ -20,28 +39,34 @@ class Node:
 
     def __init__(self, ports: PortBlock, folder: Path, *options: str) -> None:
         self.ng_port = ports.take()
+        self.media_ports = ports.take_range()
         self.folder = folder
         self.recordings = folder / "recordings"
-        self._process = Process(self._command(ports, *options), folder / "node.log", folder)
+        self.recordings.mkdir(exist_ok=True)
+        self._key = folder / "recording.keys"
+        self._prepare()
+        self._process = Process(self._command(*options), folder / "node.log", folder)
         self.ng = NgClient(self.ng_port)
         self._process.await_ready(self._answers)
 
-    def _command(self, ports: PortBlock, *options: str) -> list[str]:
-        run = "import sys; from voicemask.cli import main; sys.exit(main())"
+    def _prepare(self) -> None:
+        voicemask("recordings", "keys", "create", "--recording-key", self._key)
+
+    def _command(self, *options: str) -> list[str]:
         return [
-            *(sys.executable, "-c", run, "media"),
+            *(sys.executable, "-c", RUN, "media"),
             *("--ng", f"udp:127.0.0.1:{self.ng_port}"),
             *("--rtp-address", "127.0.0.1", "--rtp-address", "::1"),
-            *("--rtp-ports", f"{ports.media.start}-{ports.media.stop - 1}"),
+            *("--rtp-ports", f"{self.media_ports.start}-{self.media_ports.stop - 1}"),
             *("--control", f"unix:{self.folder / 'control'}"),
-            *("--recordings", str(self.recordings)),
+            *("--recordings", str(self.recordings), "--recording-key", str(self._key)),
             *options,
         ]
 
     def _answers(self) -> bool:
         try:
-            return bool(self.ng.ask("ping") == {"result": "pong"})
-        except ConnectionError:
+            return self.ng.ask("ping", timeout_s=0.3) == {"result": "pong"}
+        except OSError:
             return False
 
     def calls(self) -> list[str]:
@@ -49,6 +74,28 @@ class Node:
         reply = self.ng.ask("list")
         calls: list[str] = reply["calls"]
         return calls
+
+    def used_ports(self) -> int:
+        """Count the UDP ports of its range that are bound."""
+        bound: set[int] = set()
+        for table in ("udp", "udp6"):
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+            bound |= {int(line.split()[1].rpartition(":")[2], 16) for line in lines}
+        return len(bound & set(self.media_ports))
+
+    def events(self) -> Events:
+        """Listen to what the control socket tells from now on."""
+        return Events(self.folder / "control")
+
+    def recording_of(self, call_id: str) -> Recorded:
+        """Open the one recording of a call."""
+        where = ("--recordings", self.recordings, "--recording-key", self._key)
+        listed = voicemask("recordings", "list", "--format", "jsonl", *where).splitlines()
+        (entry,) = (row for row in map(json.loads, listed) if row["call_id"] == call_id)
+        path = self.folder / f"{entry['id']}.wav"
+        voicemask("recordings", "export", entry["id"], path, *where)
+        audio, rate_hz = sf.read(path, dtype="float32", always_2d=True)
+        return Recorded(np.ascontiguousarray(audio.T), rate_hz, entry)
 
     def said(self) -> str:
         return self._process.said()
@@ -61,17 +108,71 @@ class Node:
         self._process.end()
 
 
+class Recorded:
+    """A recording as it was exported: (2, n) audio, customer first, and its entry in the list."""
+
+    def __init__(self, audio: NDArray[np.float32], rate_hz: int, entry: dict[str, Any]) -> None:
+        self.audio, self.rate_hz, self.entry = audio, rate_hz, entry
+
+
+class Events:
+    """A connection to the control socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._lines = self._socket.makefile("rb")
+        self.ask("events")
+
+    def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send a request; gives its result."""
+        self._socket.sendall(json.dumps({"id": 1, "command": command, **fields}).encode() + b"\n")
+        while True:
+            line = self._read()
+            if "event" not in line:
+                assert line["ok"], line
+                result: dict[str, Any] = line["result"]
+                return result
+
+    def wait_for(self, name: str, call_id: str, timeout_s: float = 10.0) -> dict[str, Any]:
+        """Wait until this happened to the call; gives the event's details."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self._socket.settimeout(max(0.01, deadline_s - time.monotonic()))
+            line = self._read()
+            if line.get("event") == name and line["call"] == call_id:
+                details: dict[str, Any] = line["details"]
+                return details
+
+    def _read(self) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(self._lines.readline())
+        return line
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
 class Rtpengine(Node):
     """Debian's rtpengine, in the same place."""
 
-    def _command(self, ports: PortBlock, *options: str) -> list[str]:
+    def _prepare(self) -> None:
+        pass
+
+    def _command(self, *options: str) -> list[str]:
         spool = self.folder / "spool"
         spool.mkdir(exist_ok=True)
         return [
-            *(program("rtpengine"), "--foreground", "--log-stderr", "--log-level=5"),
+            *(
+                program("rtpengine"),
+                "--config-file=none",
+                "--foreground",
+                "--log-stderr",
+                "--log-level=5",
+            ),
             *("--table=-1", "--interface=127.0.0.1", "--interface=::1"),
             *(f"--listen-ng=127.0.0.1:{self.ng_port}", "--delete-delay=0"),
-            *(f"--port-min={ports.media.start}", f"--port-max={ports.media.stop - 1}"),
+            *(f"--port-min={self.media_ports.start}", f"--port-max={self.media_ports.stop - 1}"),
             *("--recording-method=pcap", f"--recording-dir={spool}", "--num-threads=2"),
             *options,
         ]

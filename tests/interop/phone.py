@@ -28,12 +28,14 @@ class Phone:
     codecs: Sequence[str] = ("PCMU", "telephone-event")
     key: Key | None = None
     rtcp_mux: bool = False
+    key_tag: int = field(default=1, init=False)
     version: int = field(default=0, init=False)
 
     def description(self, **changes: object) -> str:
         """Describe what this phone wants; each one has a new version."""
         self.version += 1
-        values = {"codecs": self.codecs, "key": self.key, "rtcp_mux": self.rtcp_mux, **changes}
+        own = {"codecs": self.codecs, "key": self.key, "rtcp_mux": self.rtcp_mux}
+        values = {**own, "key_tag": self.key_tag, **changes}
         address = values.pop("address", self.line.address)
         port = values.pop("port", self.line.port)
         return describe(address, port, **values, version=self.version)  # type: ignore[arg-type]
@@ -41,13 +43,18 @@ class Phone:
     def talk_to(self, there: Described | None, codec: str = "") -> None:
         """Send media to where a description of the other side says."""
         assert there is not None, "no description came"
+        theirs = None
+        if self.key is not None:
+            self.key_tag, theirs = next(
+                (tag, key) for tag, key in there.cryptos() if key.suite == self.key.suite
+            )
         self.line.send_to(
             there.address,
             there.port,
             rtcp_port=there.rtcp_port,
             codec=codec or self.codecs[0],
             send_key=self.key,
-            receive_key=there.key,
+            receive_key=theirs,
         )
 
     def press(self, keys: str, how: str = "tones", *, over: Samples | None = None) -> None:
@@ -66,8 +73,7 @@ class Phone:
 
     def mask(self, what: str, flags: str = "", *, is_done: bool = True) -> None:
         """Have the proxy tell the media node what to mask, by INFO in the dialog."""
-        extra = f"X-Mask: {what}" + (f"\r\nX-Mask-Flags: {flags}" if flags else "")
-        self.sip.do("info", Extra=extra)
+        self.sip.do("info", "", f"X-Mask: {what}", *([f"X-Mask-Flags: {flags}"] if flags else []))
         self.sip.expect("informed" if is_done else "500")
 
 
@@ -95,7 +101,7 @@ class Call:
         self, one: Phone, other: Phone, offer: str, answer: str
     ) -> tuple[Described | None, Described | None]:
         """Offer anew within the call; gives what each was told of the other side."""
-        one.sip.do("invite", offer, Extra="Subject: again")
+        one.sip.do("invite", offer)
         to_other = other.sip.expect("invited").sdp
         other.sip.do("200", answer)
         to_one = one.sip.expect("200").sdp
@@ -126,25 +132,25 @@ class Exchange:
         self._phones.append(phone)
         return phone
 
-    def invite(self, customer: Phone, agent: Phone, extra: str = "") -> Event:
+    def invite(self, customer: Phone, agent: Phone, *extra: str) -> Event:
         """Let the customer call; gives what the agent was offered."""
         target = f"sip:agent@127.0.0.1:{agent.sip.port}"
-        customer.sip.call(target, customer.description(), new_call_id(), extra)
+        customer.sip.call(target, customer.description(), new_call_id(), *extra)
         return agent.sip.expect("invited")
 
     def connect(
-        self, customer: Phone | None = None, agent: Phone | None = None, extra: str = ""
+        self, *extra: str, customer: Phone | None = None, agent: Phone | None = None
     ) -> Call:
         """Make a call that is answered, with media flowing both ways."""
         customer = customer or self.phone("caller")
         agent = agent or self.phone("callee")
-        invited = self.invite(customer, agent, extra)
+        invited = self.invite(customer, agent, *extra)
+        agent.talk_to(invited.sdp)
         agent.sip.do("200", agent.description())
         answered = customer.sip.expect("200")
         agent.sip.expect("confirmed")
         assert invited.sdp is not None and answered.sdp is not None
         customer.talk_to(answered.sdp)
-        agent.talk_to(invited.sdp)
         call = Call(customer, agent, answered.call_id, answered.sdp, invited.sdp)
         call.flows()
         return call

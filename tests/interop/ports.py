@@ -11,16 +11,23 @@ from itertools import cycle
 
 SIZE = 500
 FIRST, LAST = 10000, 30000
-N_FOR_MEDIA = 200
+N_FOR_MEDIA = 240
+N_PER_NODE = 60
 
 
 class PortBlock:
-    """A block of ports of 127.0.0.1: the first locks it, the last 200 are the media node's."""
+    """A block of ports of loopback: the first locks it, the last ones are for media nodes."""
 
     def __init__(self) -> None:
         self._lock, base = _lock_block()
-        self.media = range(base + SIZE - N_FOR_MEDIA, base + SIZE)
-        self._next = cycle(range(base + 2, self.media.start, 2))
+        first = base + SIZE - N_FOR_MEDIA
+        self._ranges = iter(range(first, base + SIZE, N_PER_NODE))
+        self._next = cycle(range(base + 2, first, 2))
+
+    def take_range(self) -> range:
+        """Give a media node its RTP ports."""
+        first = next(self._ranges)
+        return range(first, first + N_PER_NODE)
 
     def take(self) -> int:
         """Give an even port whose successor is free too."""

@@ -42,9 +42,10 @@ class Process:
                 start_new_session=True,
             )
 
-    def said(self) -> str:
-        """Give the end of its output."""
-        return self._output.read_text(errors="replace")[-4000:]
+    def said(self, n_last: int | None = 4000) -> str:
+        """Give the end of its output; all of it for None."""
+        text = self._output.read_text(errors="replace")
+        return text if n_last is None else text[-n_last:]
 
     def await_ready(self, is_ready: Callable[[], bool], timeout_s: float = 15.0) -> None:
         """Wait until it answers; fails with its output if it ends or never does."""

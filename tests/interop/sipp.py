@@ -19,6 +19,7 @@ from tests.interop.process import Process, program
 SCENARIOS = Path(__file__).parent / "scenarios"
 END = b"\x1b"
 TIMEOUT_S = 5.0
+NO_HEADERS = ("Subject: call", "Organization: tests")
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,18 @@ class Sipp:
             return False
         return True
 
-    def do(self, what: str, sdp: str = "", **headers: str) -> None:
-        """Take the next step."""
+    def do(self, what: str, sdp: str = "", *extra: str, target: str = "sip:nobody") -> None:
+        """Take the next step; a request may bear two headers more."""
         self._sequence += 1
+        first, second = (*extra, *NO_HEADERS)[:2]
         lines = [f"Call-ID: {self._call_id}", f"Do: {what}", f"Sequence: {self._sequence}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"Target: {target}", f"First: {first}", f"Second: {second}"]
         self._control.sendall("\r\n".join([*lines, "", sdp]).encode() + END)
 
-    def call(self, target: str, sdp: str, call_id: str, extra: str = "") -> None:
+    def call(self, target: str, sdp: str, call_id: str, *extra: str) -> None:
         """Send the first INVITE."""
         self._call_id = call_id
-        self.do("invite", sdp, Target=target, Extra=extra or "Subject: call")
+        self.do("invite", sdp, *extra, target=target)
 
     def expect(self, name: str, timeout_s: float = TIMEOUT_S) -> Event:
         """Wait for an event; anything else but 180 fails the test."""
