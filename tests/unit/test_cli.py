@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -256,3 +257,86 @@ def test_an_interruption_exits_130_without_a_traceback(
     shown = run("detect", call)
     assert shown.exit_code == 130
     assert len(shown.stderr.splitlines()) == 1
+
+
+def test_media_says_what_is_wrong_with_an_option() -> None:
+    shown = run("media", "--rtp-address", "192.0.2.1", "--ng", "2223")
+    assert shown.exit_code == 2
+    assert shown.stderr.startswith("voicemask: media setting 'ng': is neither udp: nor tcp:; write")
+    assert len(shown.stderr.splitlines()) == 1
+
+
+def test_media_wants_an_address() -> None:
+    shown = run("media")
+    assert shown.exit_code == 2
+    assert "'rtp_address': is missing" in shown.stderr
+
+
+def test_media_serves_and_ends(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        port = client.getsockname()[1]
+    options = ["--ng", f"udp:127.0.0.1:{port}", "--rtp-address", "127.0.0.1", "--log-level", "info"]
+    options += ["--control", f"unix:{tmp_path}/control", "--recordings", str(tmp_path / "calls")]
+    program = "from voicemask.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "media", *options], stderr=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stderr is not None
+        assert "event=serving" in service.stderr.readline()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(10)
+            client.connect(("127.0.0.1", port))
+            client.send(b"k d7:command4:pinge")
+            assert client.recv(100) == b"k d6:result4:ponge"
+        service.terminate()
+        assert service.wait(10) == 0
+        assert service.stderr.read() == ""
+
+
+def test_media_takes_its_settings_from_the_file_and_options_outweigh_it() -> None:
+    Path("voicemask.toml").write_text('[media]\nrtp_address = "192.0.2.1"\nhold = -1\n')
+    assert "'hold'" in run("media").stderr
+    from voicemask import cli
+
+    cli._config.cache_clear()
+    assert "'ng'" in run("media", "--hold", "20", "--ng", "x").stderr
+
+
+def test_config_check_says_what_it_would_do() -> None:
+    Path("voicemask.toml").write_text(
+        '[media]\nrtp_address = "127.0.0.1"\nng = "udp:127.0.0.1:1"\n'
+    )
+    shown = run("config", "check")
+    assert "relays audio on 127.0.0.1" in shown.stdout
+    assert "sends captured keys nowhere: no vault" in shown.stdout
+    if os.geteuid() == 0:
+        assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+def test_config_check_names_all_that_is_wrong() -> None:
+    Path("bad.toml").write_text('[media]\nng = "x"\nrtp_ports = "1"\nmethod = "hope"\n')
+    shown = run("config", "check", "bad.toml")
+    assert shown.exit_code == 2
+    assert [line.split(":")[1] for line in shown.stderr.splitlines()] == [
+        " media setting 'ng'",
+        " media setting 'rtp_ports'",
+        " media setting 'method'",
+        " media setting 'rtp_address'",
+    ]
+    assert all(";" in line for line in shown.stderr.splitlines())
+
+
+def test_config_check_tries_what_the_machine_has() -> None:
+    Path("voicemask.toml").write_text('[media]\nrtp_address = "192.0.2.77"\n')
+    shown = run("config", "check")
+    assert shown.exit_code == 2
+    assert "not this machine's" in shown.stderr
+
+
+def test_config_check_without_a_media_table_or_file() -> None:
+    assert run("config", "check", "none.toml").exit_code == 2
+    Path("voicemask.toml").write_text('fill = "tone"\n')
+    shown = run("config", "check")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "no [media] table" in shown.stdout

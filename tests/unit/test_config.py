@@ -57,3 +57,48 @@ def test_an_error_does_not_repeat_the_value() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings()
     assert "4111" not in str(caught.value)
+
+
+def test_media_settings_come_from_their_table() -> None:
+    Path("voicemask.toml").write_text(
+        '[media]\nng = ["udp:127.0.0.1:2223"]\nrtp_address = "192.0.2.1"\nprocesses = 2\n'
+    )
+    media = load_settings().media
+    assert media.ng == ["udp:127.0.0.1:2223"]
+    assert (media.rtp_address, media.processes, media.hold) == ("192.0.2.1", 2, None)
+
+
+def test_media_settings_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("voicemask.toml").write_text('[media]\nrtp_address = "192.0.2.1"\nfill = "tone"\n')
+    monkeypatch.setenv("VOICEMASK_MEDIA__RTP_ADDRESS", "192.0.2.2, 2001:db8::1")
+    monkeypatch.setenv("VOICEMASK_MEDIA__PROCESSES", "4")
+    monkeypatch.setenv("VOICEMASK_MEDIA__NG", '["udp:127.0.0.1:2223", "tcp:127.0.0.1:2223"]')
+    media = load_settings().media
+    assert media.rtp_address == "192.0.2.2, 2001:db8::1"
+    assert (media.processes, media.fill) == (4, "tone")
+    assert media.ng == ["udp:127.0.0.1:2223", "tcp:127.0.0.1:2223"]
+
+
+def test_media_settings_have_the_names_of_the_options() -> None:
+    from voicemask.config import MediaConfig
+    from voicemask.media.options import KEYS
+
+    assert set(MediaConfig.model_fields) == set(KEYS)
+
+
+def test_all_that_is_wrong_is_told_with_place_and_cure() -> None:
+    from voicemask.config import read_settings
+
+    path = Path("other.toml")
+    path.write_text('fill = "music"\n[media]\nhold = "long"\nholds = 3\nng = 5\n')
+    settings, wrong = read_settings(path)
+    assert settings is None
+    subjects = {error.subject for error in wrong}
+    assert subjects == {
+        "setting 'fill'",
+        "setting 'media.hold'",
+        "setting 'media.holds'",
+        "setting 'media.ng'",
+    }
+    cures = {error.cure for error in wrong}
+    assert "correct it in other.toml or VOICEMASK_MEDIA__HOLD" in cures

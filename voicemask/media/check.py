@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import socket
@@ -14,7 +15,6 @@ from voicemask.media.options import Endpoint, metrics_endpoint, ng_endpoint, sli
 from voicemask.media.settings import Customer, MediaSettings
 
 _PORTS_PER_CALL: Final = 4
-_EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def explain(settings: MediaSettings) -> list[str]:
@@ -118,18 +118,27 @@ def _try_address(address: str) -> ConfigError | None:
 
 
 def _check_ports(settings: MediaSettings) -> ConfigError | None:
-    """Ports the kernel hands out for outgoing connections may be taken when a call needs them."""
-    try:
-        low, high = map(int, _EPHEMERAL.read_text().split())
-    except (OSError, ValueError):
-        return None
     node = settings.node
-    if node.last_port < low or node.first_port > high:
-        return None
     for endpoint in (ng_endpoint(text) for text in settings.ng):
         if node.first_port <= endpoint.port <= node.last_port and endpoint.kind == "udp":
             return _wrong("rtp_ports", f"holds the port of {endpoint}", "move one of them")
+    bind = node.addresses[0].bind
+    n_ports = node.last_port - node.first_port + 1
+    n_taken = sum(_is_taken(bind, port) for port in range(node.first_port, node.last_port + 1))
+    if 2 * n_taken > n_ports:
+        reason = f"has {n_taken} of {n_ports} ports taken by others"
+        return _wrong("rtp_ports", reason, "use another range, or end what holds them")
     return None
+
+
+def _is_taken(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _check_parent(key: str, path: Path) -> ConfigError | None:
