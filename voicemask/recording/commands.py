@@ -79,30 +79,34 @@ def _no_defaults() -> Mapping[str, Any]:
 _defaults: Defaults = _no_defaults
 
 
-def _configured(given: Path | None, name: str, what: str) -> Path:
-    path = given or _defaults().get(name)
+def _folder(given: Path | None) -> Path:
+    return _named(given or _defaults().get("recordings"), "folder of recordings", "recordings")
+
+
+def _key_file(given: Path | None, recordings: Path | None = None) -> Path:
+    """Give the key file: as named, beside a folder that was named, as configured."""
+    return _named(_key_file_if_any(given, recordings), "key file", "recording_key")
+
+
+def _key_file_if_any(given: Path | None, recordings: Path | None) -> Path | None:
+    from voicemask.recording.keys import key_file_beside  # noqa: PLC0415  # start-up time
+
+    if given is None and recordings is not None and key_file_beside(recordings).exists():
+        return key_file_beside(recordings)
+    return given or _defaults().get("recording_key")
+
+
+def _named(path: Path | str | None, what: str, name: str) -> Path:
     if path is None:
         option = "--" + name.replace("_", "-")
         raise RecordingError(what, "was not named", f"give {option}, or '{name}' in voicemask.toml")
     return Path(path)
 
 
-def _folder(given: Path | None) -> Path:
-    return _configured(given, "recordings", "folder of recordings")
-
-
-def _key_file(given: Path | None) -> Path:
-    return _configured(given, "recording_key", "key file")
-
-
-def _keys(given: Path | None) -> KeyRing:
+def _keys(given: Path | None, recordings: Path | None = None) -> KeyRing:
     from voicemask.recording.keys import load_keys  # noqa: PLC0415  # start-up time
 
-    return load_keys(_key_file(given))
-
-
-def _keys_if_any(given: Path | None) -> KeyRing | None:
-    return _keys(given) if given or _defaults().get("recording_key") else None
+    return load_keys(_key_file(given, recordings))
 
 
 def list_all(
@@ -113,7 +117,8 @@ def list_all(
     """List recordings by their start; without a private key only what lies outside encryption."""
     from voicemask.recording.library import list_recordings  # noqa: PLC0415  # start-up time
 
-    keys = _keys_if_any(recording_key)
+    has_keys = _key_file_if_any(recording_key, recordings) is not None
+    keys = _keys(recording_key, recordings) if has_keys else None
     rows = []
     for entry in list_recordings(_folder(recordings), keys):
         if output is OutputFormat.JSONL:
@@ -164,7 +169,7 @@ def show(
     from voicemask.recording.report import facts, stretches  # noqa: PLC0415
 
     folder = find_recording(_folder(recordings), name)
-    recording = Recording(folder, _keys(recording_key))
+    recording = Recording(folder, _keys(recording_key, recordings))
     known = facts(recording)
     marked = stretches(recording)
     if output is OutputFormat.JSONL:
@@ -213,7 +218,7 @@ def export(
     from voicemask.recording.reader import Recording  # noqa: PLC0415
 
     folder = find_recording(_folder(recordings), name)
-    recording = Recording(folder, _keys(recording_key))
+    recording = Recording(folder, _keys(recording_key, recordings))
     if target.is_dir():
         target = target / f"{folder.name}.wav"
     with bar(folder.name) as progress:
@@ -305,7 +310,7 @@ def rewrap(names: Names = None, recordings: Folder = None, recording_key: KeyFil
     from voicemask.recording import library  # noqa: PLC0415  # start-up time
 
     folder = _folder(recordings)
-    keys = _keys(recording_key)
+    keys = _keys(recording_key, recordings)
     n_rewrapped = 0
 
     def again(name: str) -> None:

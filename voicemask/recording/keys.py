@@ -185,6 +185,11 @@ def _parse_pair(key_id: str, entry: Mapping[str, Any]) -> KeyPair:
     return pair
 
 
+def key_file_beside(recordings: Path) -> Path:
+    """Give the key file of a folder of recordings that was given none: never inside it."""
+    return recordings.with_name(f"{recordings.name}.key")
+
+
 def load_keys(path: Path) -> KeyRing:
     """Read a key file.
 

@@ -158,6 +158,13 @@ def test_folder_and_keys_come_from_the_configuration(
     assert entry["state"] == "complete"
 
 
+def test_keys_beside_the_folder_are_found(
+    run: Run, places: list[str], made: str, recordings: Path
+) -> None:
+    Path(places[3]).rename(recordings.with_name("recordings.key"))
+    assert json.loads(run("show", made, *places[:2], "--format", "jsonl").stdout)["id"] == made
+
+
 def test_keys_are_made_rotated_rewrapped_and_removed(
     run: Run, places: list[str], made: str, tmp_path: Path
 ) -> None:

@@ -369,7 +369,7 @@ def test_kill_9_takes_less_than_a_quarter_of_a_second(
 
     keys = tmp_path / "keys.toml"
     create_keys(keys, ring)
-    args = [sys.executable, "-c", WRITING_CHILD, recordings, keys, str(RECORDING_ID)]
+    args = [sys.executable, "-c", WRITING_CHILD, str(recordings), str(keys), str(RECORDING_ID)]
     with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         lines = [child.stdout.readline() for _ in range(700)]
