@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import resource
 import socket
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -84,12 +86,11 @@ def _read(sock: socket.socket, counts: Counter[str]) -> None:
         counts["internal error" if b"internal error" in reply else kind] += 1
 
 
-def end_all(address: tuple[str, int]) -> int:
-    """End every call there is; give how many there were."""
+def end_all(address: tuple[str, int], kept: Collection[str] = ()) -> int:
+    """End every call but those that are kept; give how many there were."""
     ng = NgClient(address)
     n_ended = 0
-    while calls := ng.ask("list", {"limit": 200})["calls"]:
-        assert isinstance(calls, list)
+    while calls := set(map(str, ng.ask("list", {"limit": 200})["calls"])) - set(kept):  # type: ignore[arg-type]
         for call_id in calls:
             ng.ask("delete", {"call-id": call_id, "from-tag": "", "delete-delay": 0})
             n_ended += 1
@@ -113,6 +114,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--relay", choices=("voicemask", "rtpengine"), default="voicemask")
     chosen = options.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     mode = MODES["voicemask guard" if chosen.relay == "voicemask" else "rtpengine forward"]
     with Relay(mode, core=None) as relay:
         address = (HOST, relay._ng_port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,9 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.interop.ng import NgClient
-from tests.interop.node import Node
-from tests.interop.ports import PortBlock
+import numpy as np
+import soundfile as sf
+
+from tests.interop.node import Node, Recorded, voicemask
+from tests.interop.ports import N_FOR_MEDIA, SIZE, PortBlock
 
 PROC = Path("/proc")
 
@@ -51,26 +54,16 @@ class Held:
         return cls(len(list((folder / "fd").iterdir())), n_pages * os.sysconf("SC_PAGE_SIZE"))
 
 
-def bound_ports(ports: range) -> list[int]:
-    """UDP ports of this range that some process has bound, on IPv4 or IPv6."""
-    bound = set()
-    for name in ("udp", "udp6"):
-        lines = (PROC / "net" / name).read_text().splitlines()[1:]
-        bound |= {int(line.split()[1].rpartition(":")[2], 16) for line in lines}
-    return sorted(bound & set(ports))
+class FaultPorts(PortBlock):
+    """Ports for services that run one after another: each gets all that are for media."""
+
+    def take_range(self) -> range:
+        first: int = self._lock.getsockname()[1]
+        return range(first + SIZE - N_FOR_MEDIA, first + SIZE)
 
 
 class Service(Node):
-    """The media service as one supervisor, one media process and one recorder.
-
-    Parameters
-    ----------
-    options : further ones.
-    """
-
-    def __init__(self, ports: PortBlock, folder: Path, *options: str) -> None:
-        self.media_ports = ports.media
-        super().__init__(ports, folder, *options)
+    """The media service: a supervisor, one media process and its recorder."""
 
     @property
     def pid(self) -> int:
@@ -80,30 +73,32 @@ class Service(Node):
     def media_pid(self) -> int:
         return children(self.pid)[0]
 
+    def recorders(self) -> list[int]:
+        return children(self.media_pid)
+
     @property
     def recorder_pid(self) -> int:
-        return children(self.media_pid)[0]
+        return self.recorders()[0]
 
     def held(self) -> Held:
         return Held.by(self.media_pid)
 
-    def bound_ports(self) -> list[int]:
-        return bound_ports(self.media_ports)
+    def recordings_of(self, call_id: str) -> list[Recorded]:
+        """Open all recordings of a call."""
+        where = ("--recordings", self.recordings, "--recording-key", self._key)
+        listed = voicemask("recordings", "list", "--format", "jsonl", *where).splitlines()
+        found = []
+        for entry in map(json.loads, listed):
+            if entry["call_id"] == call_id:
+                path = self.folder / f"{entry['id']}.wav"
+                voicemask("recordings", "export", entry["id"], path, *where)
+                audio, rate_hz = sf.read(path, dtype="float32", always_2d=True)
+                found.append(Recorded(np.ascontiguousarray(audio.T), rate_hz, entry))
+        return found
 
     def log(self) -> str:
         """Give all it said."""
         return (self.folder / "node.log").read_text(errors="replace")
-
-    def answers(self) -> bool:
-        """Ask for a sign of life with a socket of its own: no old reply is taken for a new one."""
-        client = NgClient(self.ng_port)
-        client._socket.settimeout(0.3)
-        try:
-            return client.ask("ping") == {"result": "pong"}
-        except OSError:
-            return False
-        finally:
-            client.close()
 
     def kill_media(self) -> int:
         """Kill the media process; give its former pid."""
@@ -126,7 +121,7 @@ class Service(Node):
 
         def has_another() -> bool:
             now = children(self.pid)
-            return bool(now) and now[0] != former_pid and self.answers()
+            return bool(now) and now[0] != former_pid and self._answers()
 
         wait_until(has_another, timeout_s, "the media process started anew")
 
