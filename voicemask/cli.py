@@ -148,6 +148,7 @@ def _print_version(is_wanted: bool = True) -> None:
 @app.callback()
 @_edge
 def _root(
+    context: typer.Context,
     version: Annotated[  # noqa: ARG001, answered by its callback
         bool,
         typer.Option(
@@ -158,6 +159,12 @@ def _root(
         LogLevel | None, typer.Option(help="Log to stderr from this level on. [default: no log]")
     ] = None,
 ) -> int:
+    if context.invoked_subcommand == "media":
+        from voicemask.media.start import Launched
+
+        # it imports what it needs while we read the settings
+        context.obj = Launched()
+        context.call_on_close(context.obj.dismiss)
     start_log(log_level.value if log_level else _default("log_level", None))
     return 0
 
@@ -367,6 +374,7 @@ def replay(
 @app.command()
 @_edge
 def media(
+    context: typer.Context,
     ng: Annotated[
         list[str] | None,
         typer.Option(
@@ -441,13 +449,14 @@ def media(
     ] = None,
 ) -> int:
     """Relay, mask and record calls, steered by Kamailio or OpenSIPS over the NG protocol."""
-    given = _given({key: value for key, value in locals().items() if key != "log_level"})
-    from voicemask.media.options import make_settings
+    options = locals()
+    from voicemask.media.options import KEYS, make_settings
     from voicemask.media.supervisor import Supervisor
 
+    given = _given({key: options[key] for key in KEYS})
     settings = make_settings(_media_defaults() | given)
     start_log(log_level.value if log_level else _default("log_level", LogLevel.INFO.value))
-    return Supervisor(settings, log_at).run()
+    return Supervisor(settings, log_at, launched=context.obj).run()
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

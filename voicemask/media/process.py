@@ -1,22 +1,19 @@
 """One media process: the node and everything that steers it, on one loop.
 
-The parent hands over its start as a pickle on stdin, and bound sockets as descriptors. What can
-be known to be wrong ends the process with code 2 and one line; later only a signal ends it.
+What can be known to be wrong at its start ends the process with code 2 and one line; later only a
+signal ends it.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import pickle
 import resource
 import signal
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +21,8 @@ from voicemask.errors import InputError
 from voicemask.media import hardening
 from voicemask.media.events import EventKind, NodeEvent
 from voicemask.media.loop import Loop
-from voicemask.media.settings import MediaSettings
 from voicemask.media.signals import serve_signals
+from voicemask.media.start import UNUSABLE, Sockets, Start, receive
 from voicemask.media.watchdog import BEAT_S, Reporter
 
 if TYPE_CHECKING:
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     from voicemask.media.recorder_child import RecorderChild
     from voicemask.media.vault_link import VaultLink
 
-UNUSABLE: Final = 2
 FINISH_S: Final = 3.5
 """How long recordings may take to be finished at the end."""
 _ERROR_LINE_S: Final = 1.0
@@ -41,36 +37,14 @@ _ERROR_LINE_S: Final = 1.0
 _LOGGED: Final = {EventKind.ALERT, EventKind.RECORDING_FAILED, EventKind.DEGRADED}
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a media process is started with.
-
-    Parameters
-    ----------
-    settings : of the service; the port range is this process's own.
-    index : number of the process, from 0.
-    report_fd : datagram socket of beats and log lines.
-    ng_fds : NG sockets bound by the parent, which this process serves by itself.
-    dispatch_fd : where the parent forwards NG when there are several processes; None without.
-    control_fd : listening control socket; None without.
-    """
-
-    settings: MediaSettings
-    index: int
-    parent_pid: int
-    report_fd: int
-    ng_fds: tuple[int, ...] = ()
-    dispatch_fd: int | None = None
-    control_fd: int | None = None
-
-
 class MediaProcess:
     """The parts of a media process, wired."""
 
-    def __init__(self, start: Start) -> None:
-        self._start = start
+    def __init__(self, start: Start, sockets: Sockets) -> None:
+        self._index = start.index
+        self._sockets = sockets
         self._settings = start.settings
-        self._reporter = Reporter(socket.socket(fileno=start.report_fd))
+        self._reporter = Reporter(sockets.report)
         self.loop = Loop(self.on_error)
         self.n_errors = 0
         self._n_errors_said = 0
@@ -99,7 +73,7 @@ class MediaProcess:
 
     def log(self, level: str, event: str, facts: Mapping[str, str | int | float]) -> None:
         """Have the parent write a log line; it never waits."""
-        self._reporter.log(level, event, {"process": self._start.index, **facts})
+        self._reporter.log(level, event, {"process": self._index, **facts})
 
     def on_event(self, event: NodeEvent) -> None:
         """Pass on what the node tells."""
@@ -167,21 +141,20 @@ class MediaProcess:
         self._forget = session.forget
         self._answerer = Answerer(session, self.on_error)
         ng = NgSockets(self.loop, self._answerer.answer)
-        for fd in self._start.ng_fds:
-            ng.serve(socket.socket(fileno=fd))
-        if self._start.dispatch_fd is not None:
+        for sock in self._sockets.ng:
+            ng.serve(sock)
+        if self._sockets.dispatch is not None:
             from voicemask.media.dispatcher import serve_forwarded  # noqa: PLC0415
 
-            forwarded = socket.socket(fileno=self._start.dispatch_fd)
-            serve_forwarded(self.loop, forwarded, self._answerer.answer)
+            serve_forwarded(self.loop, self._sockets.dispatch, self._answerer.answer)
         return ng
 
     def _serve_control(self) -> ControlServer | None:
-        if self._start.control_fd is None:
+        listener = self._sockets.control
+        if listener is None:
             return None
         from voicemask.media.control import ControlServer  # noqa: PLC0415
 
-        listener = socket.socket(fileno=self._start.control_fd)
         control = ControlServer(self.loop, listener, self._node, self.health, self.on_error)
         self._listener = control.publish
         return control
@@ -195,7 +168,7 @@ class MediaProcess:
         """Tell how this process does."""
         return {
             "pid": os.getpid(),
-            "process": self._start.index,
+            "process": self._index,
             "errors": self.n_errors,
             "alerts": self._n_alerts,
             "recorder": self._recorder.is_running if self._recorder is not None else None,
@@ -240,13 +213,24 @@ def _resident_bytes() -> int:
 
 
 def main() -> int:
-    """Be a media process; its start comes as a pickle from the parent on stdin."""
-    start: Start = pickle.load(sys.stdin.buffer)
-    hardening.end_with_parent(start.parent_pid)
-    hardening.harden()
-    hardening.lock_memory()
+    """Be a media process: import while the parent reads its settings, then serve."""
+    parent_pid = os.getppid()
+    hardening.end_with_parent(parent_pid)
+    hardening.give_up_dumps()
+    import voicemask.media.control  # noqa: PLC0415, what every start needs
+    import voicemask.media.node  # noqa: PLC0415
+    import voicemask.ng.session  # noqa: F401, PLC0415
+
+    received = receive()
+    if received is None:
+        return 0
+    start, sockets = received
     try:
-        process = MediaProcess(start)
+        hardening.harden(start.settings.user)
+        # changing the account takes this back (prctl(2))
+        hardening.end_with_parent(parent_pid)
+        hardening.lock_memory()
+        process = MediaProcess(start, sockets)
     except InputError as error:
         print(f"voicemask: {error}", file=sys.stderr)
         return UNUSABLE

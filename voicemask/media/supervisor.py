@@ -7,11 +7,9 @@ rights are dropped, and outlive a media process: what comes while one is started
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +21,9 @@ from voicemask.media import hardening
 from voicemask.media.loop import Loop
 from voicemask.media.ng_server import bind
 from voicemask.media.options import metrics_endpoint, ng_endpoint, slice_ports
-from voicemask.media.process import UNUSABLE, Start
 from voicemask.media.settings import MediaSettings
 from voicemask.media.signals import serve_signals
+from voicemask.media.start import COMMAND, UNUSABLE, Launched, Sockets, Start
 from voicemask.media.watchdog import (
     CHECK_S,
     MAX_MESSAGE,
@@ -43,8 +41,6 @@ END_S: Final = 4.5
 BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S: Final = 30.0
 """Who lived so long starts anew without back-off."""
-_PROGRAM: Final = "import sys; from voicemask.media.process import main; sys.exit(main())"
-_COMMAND: Final = (sys.executable, "-P", "-c", _PROGRAM)
 _REPORTS_IN_A_ROW: Final = 64
 _SOCKET_BYTES: Final = 1 << 20
 
@@ -72,15 +68,21 @@ class Supervisor:
     Parameters
     ----------
     log : where lines go.
-    command : what starts a media process; it reads its start from stdin.
+    command : what starts a media process.
+    launched : one that was started already.
     """
 
     def __init__(
-        self, settings: MediaSettings, log: Log, command: Sequence[str] = _COMMAND
+        self,
+        settings: MediaSettings,
+        log: Log,
+        command: Sequence[str] = COMMAND,
+        launched: Launched | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._command = command
+        self._launched = launched
         self._loop = Loop(self._on_error)
         self.children = [Child(index) for index in range(settings.n_processes)]
         self._ng_sockets: list[socket.socket] = []
@@ -160,44 +162,32 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         if self._is_ending:
             return
+        launched, self._launched = self._launched or Launched(self._command), None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         ours.setblocking(False)
         forwarded = self._dispatcher.connect(child.index) if self._dispatcher is not None else None
-        start = self._start_of(child, theirs, forwarded)
-        fds = [start.report_fd, *start.ng_fds]
-        fds += [fd for fd in (start.control_fd, start.dispatch_fd) if fd is not None]
-        process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, pass_fds=fds, process_group=0
+        controls = self._control_sockets
+        sockets = Sockets(
+            theirs,
+            () if forwarded is not None else tuple(self._ng_sockets),
+            forwarded,
+            controls[child.index] if controls else None,
         )
+        process = launched.begin(self._start_of(child), sockets)
         theirs.close()
         if forwarded is not None:
             forwarded.close()
-        if process.stdin is not None:
-            process.stdin.write(pickle.dumps(start))
-            process.stdin.close()
         child.process, child.reports, child.started_s = process, ours, time.monotonic()
         child.watch.started(child.started_s)
         child.pidfd = os.pidfd_open(process.pid)
         self._loop.add_reader(child.pidfd, lambda: self._on_end(child))
         self._loop.add_reader(ours.fileno(), lambda: self._on_reports(child))
 
-    def _start_of(
-        self, child: Child, reports: socket.socket, forwarded: socket.socket | None
-    ) -> Start:
-        n_processes = len(self.children)
-        first, last = slice_ports(self._settings.node, child.index, n_processes)
+    def _start_of(self, child: Child) -> Start:
+        first, last = slice_ports(self._settings.node, child.index, len(self.children))
         node = replace(self._settings.node, first_port=first, last_port=last)
-        controls = self._control_sockets
-        return Start(
-            replace(self._settings, node=node),
-            child.index,
-            os.getpid(),
-            reports.fileno(),
-            () if forwarded is not None else tuple(sock.fileno() for sock in self._ng_sockets),
-            forwarded.fileno() if forwarded is not None else None,
-            controls[child.index].fileno() if controls else None,
-        )
+        return Start(replace(self._settings, node=node), child.index)
 
     def _on_reports(self, child: Child) -> None:
         for _ in range(_REPORTS_IN_A_ROW):
