@@ -312,7 +312,9 @@ class _Answer:
         answerer = self.call.tagged(self.signal.to_tag)
         if offerer is None:
             raise NgError("from-tag", "has offered nothing in this call")
-        if answerer is None or answerer.number == offerer.number:
+        if answerer is not None and answerer.number == offerer.number:
+            raise NgError("to-tag", "is the same party as from-tag")
+        if answerer is None:
             answerer = self._branch_of(offerer) or self.call.numbered(offerer.peer)
         if answerer is None or answerer.peer != offerer.number:
             raise NgError("to-tag", "was offered nothing in this call")

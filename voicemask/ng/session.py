@@ -348,12 +348,15 @@ def _signal(request: Request) -> Signal:
     from_tag = request.text("from-tag")
     if not from_tag:
         raise NgError("", "No from-tag in message")
+    to_tag = request.text("to-tag")
+    if from_tag == to_tag or ";" in from_tag + to_tag:
+        raise NgError("to-tag", "is the same as from-tag, or one of them is none of SIP's")
     body = request.body()
     if not body:
         raise NgError("", "No SDP body in message")
     branch = next(iter(request.texts("via-branch")), "")
     options = read_options(request)
-    return Signal(from_tag, request.text("to-tag"), branch, parse_description(body), options)
+    return Signal(from_tag, to_tag, branch, parse_description(body), options)
 
 
 def _ok(warnings: Sequence[str]) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicemask.rtp.sdp import STATIC_TYPES, PayloadType, parse_sdp
+from voicemask.rtp.sdp import STATIC_TYPES, PayloadType, parse_sdp, read_section
 
 BODY = b"""v=0\r
 o=- 1 1 IN IP4 10.0.0.1\r
@@ -71,3 +71,23 @@ def test_an_empty_body_describes_nothing() -> None:
 def test_endless_numbers_are_passed_over(line: str) -> None:
     sections = parse_sdp(line.format("1" * 5000).encode())
     assert all(media.ptime_ms == 20 for media in sections)
+
+
+def test_what_relaying_needs_is_read_of_any_section() -> None:
+    lines = (
+        "m=video 6000 RTP/SAVPF 96",
+        "a=rtcp:6007 IN IP4 10.0.0.9",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+    )
+    section = read_section(lines, "10.0.0.1", "inactive")
+    assert section is not None
+    assert (section.kind, section.address, section.rtcp_port) == ("video", "10.0.0.1", 6007)
+    assert (section.direction, section.formats) == ("inactive", ("96",))
+    assert section.crypto == ("1 AES_CM_128_HMAC_SHA1_80 inline:x",)
+    assert "inline" not in repr(section)
+
+
+def test_rtcp_shares_the_port_where_it_is_multiplexed() -> None:
+    section = read_section(("m=audio 6000 RTP/AVP 0", "a=rtcp-mux", "a=rtcp:6001"))
+    assert section is not None
+    assert (section.rtcp_mux, section.rtcp_port) == (True, 6000)
