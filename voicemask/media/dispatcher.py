@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 from voicemask.errors import InputError, NgError
@@ -33,7 +34,6 @@ from voicemask.ng.message import (
 
 PATIENCE_S: Final = 3.0
 MAX_PENDING: Final = 10_000
-_OF_ALL: Final = ("list", "statistics")
 _HEAD: Final = struct.Struct("!QH")
 _TOKEN: Final = struct.Struct("!Q")
 _MAX_FORWARDED: Final = 1 << 17
@@ -46,17 +46,31 @@ def process_of(call_id: str, n_processes: int) -> int:
     return zlib.crc32(call_id.encode()) % n_processes
 
 
+class _Whose(Enum):
+    """Whose answer a request wants."""
+
+    CALL = "call"
+    """The process of the call."""
+    ALL = "all"
+    """Everybody's, put together."""
+    ANY = "any"
+    """The first."""
+
+
+_WHOSE: Final = {"list": _Whose.ALL, "statistics": _Whose.ALL, "ping": _Whose.ANY}
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
     """A request under way to one process or to all."""
 
     envelope: Envelope
     reply: Reply
-    waiting_for: set[int]
-    due_s: float
+    whose: _Whose
+    limit: int | None
+    waiting_for: set[int] = field(default_factory=set)
+    due_s: float = 0.0
     parts: list[bytes] = field(default_factory=list)
-    limit: int | None = None
-    is_of_all: bool = False
 
 
 class Dispatcher:
@@ -105,13 +119,10 @@ class Dispatcher:
         try:
             request = read_request(envelope)
             command, call_id = request.text("command"), request.text("call-id")
-            if command == "ping":
-                reply(write_reply(envelope, {"result": "pong"}))
-            elif command in _OF_ALL:
-                limit = request.integer("limit")
-                self._ask(_Pending(envelope, reply, set(), 0.0, [], limit, True), message, source)
-            else:
-                self._ask(_Pending(envelope, reply, set(), 0.0), message, source, call_id)
+            whose = _WHOSE.get(command, _Whose.CALL)
+            limit = request.integer("limit") if whose is _Whose.ALL else None
+            pending = _Pending(envelope, reply, whose, limit)
+            self._ask(pending, message, source, call_id if whose is _Whose.CALL else None)
         except InputError as error:
             reply(write_reply(envelope, error_reply(error)))
 
@@ -168,7 +179,8 @@ class Dispatcher:
         pending.waiting_for.discard(index)
         if answer:
             pending.parts.append(answer)
-        if pending.waiting_for:
+        is_enough = answer and pending.whose is _Whose.ANY
+        if pending.waiting_for and not is_enough:
             return
         del self._pending[token]
         self._reply(pending)
@@ -177,10 +189,10 @@ class Dispatcher:
         if not pending.parts:
             self.n_failed += 1
             pending.reply(write_reply(pending.envelope, error_reply(_busy())))
-        elif not pending.is_of_all:
-            pending.reply(pending.parts[0])
-        else:
+        elif pending.whose is _Whose.ALL:
             pending.reply(_merge(pending))
+        else:
+            pending.reply(pending.parts[0])
 
     def _expire(self) -> None:
         now_s = time.monotonic()

@@ -66,8 +66,8 @@ class MediaProcess:
             self._recorder.start(self._node.set_recorder)
         self._beat()
         # what is there now stays: the collector need not look at it again in a call
-        gc.collect()
         gc.freeze()
+        gc.enable()
         self.loop.run()
         self._finish()
 
@@ -214,6 +214,7 @@ def _resident_bytes() -> int:
 
 def main() -> int:
     """Be a media process: import while the parent reads its settings, then serve."""
+    gc.disable()
     parent_pid = os.getppid()
     hardening.end_with_parent(parent_pid)
     hardening.give_up_dumps()

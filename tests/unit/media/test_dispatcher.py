@@ -102,10 +102,17 @@ def test_a_message_comes_whole_and_with_its_source(service: Service) -> None:
     assert source == "{}:{}".format(*service.client.getsockname())
 
 
-def test_ping_is_answered_here(service: Service) -> None:
-    assert service.ask(b"d7:command4:pinge") == b"k d6:result4:ponge"
-    assert service.ask(b'{"command":"ping"}') == b'k {"result":"pong"}'
-    assert service.seen == []
+def test_ping_is_answered_by_the_first(service: Service) -> None:
+    service.silent |= {0, 2}
+    assert b"2:p1" in service.ask(b"d7:command4:pinge")
+    assert service.dispatcher._pending == {}
+    assert b'"p1"' in service.ask(b'{"command":"ping"}')
+
+
+def test_ping_is_an_error_where_nobody_is(service: Service) -> None:
+    for index in range(N):
+        service.dispatcher.disconnect(index)
+    assert b"error-reason" in service.ask(b"d7:command4:pinge")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
