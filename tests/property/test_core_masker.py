@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from voicemask.capture.digit import KEYS
 from voicemask.capture.policy import Fill, Policy
-from voicemask.dtmf.detector import Tone
+from voicemask.dtmf.auditor import audit
+from voicemask.dtmf.detector import Tone, detect
 from voicemask.mask.apply import Masked, Masker
 from voicemask.mask.span import Reason, Span
-from voicemask.synthetic import make_call
+from voicemask.synthetic import SyntheticCall, make_call
 
 F32 = NDArray[np.float32]
 FEW = settings(max_examples=10, deadline=None, derandomize=True)
@@ -26,6 +27,10 @@ POLICIES = st.sampled_from([Policy.GUARD, Policy.CAPTURE, Policy.MUTE])
 FILLS = st.sampled_from(Fill)
 CUTS = st.lists(st.floats(0, 1), max_size=8)
 """Where the audio is cut, as shares of its length."""
+
+
+FRAMES = range(0, 1 << 20, 800)
+"""Places of pushes of 100 ms."""
 
 
 @dataclass(slots=True)
@@ -58,8 +63,20 @@ def audio(rate_hz: int) -> F32:
     return np.stack([samples[:n_least] for samples in calls])
 
 
-def masked(samples: F32, rate_hz: int, policy: Policy, fill: Fill, places: list[int]) -> Result:
-    masker = Masker(len(samples), rate_hz, policy, fill)
+Changes = tuple[tuple[int, Policy], ...]
+
+
+def masked(
+    samples: F32,
+    rate_hz: int,
+    policy: Policy,
+    fill: Fill,
+    places: list[int],
+    *,
+    changes: Changes = (),
+    lag_ms: int | None = None,
+) -> Result:
+    masker = Masker(len(samples), rate_hz, policy, fill, lag_ms=lag_ms)
     result = Result(samples.copy(), [], [])
     final = 0
 
@@ -76,7 +93,11 @@ def masked(samples: F32, rate_hz: int, policy: Policy, fill: Fill, places: list[
         assert step.final_until >= final
         final = step.final_until
 
-    for begin, end in pairwise([0, *sorted(places), samples.shape[1]]):
+    to_come = list(changes)
+    cuts = {0, *places, *(at for at, _ in changes), samples.shape[1]} if changes else set()
+    for begin, end in pairwise(sorted(cuts) or [0, *sorted(places), samples.shape[1]]):
+        while to_come and to_come[0][0] == begin:
+            masker.set_policy(to_come.pop(0)[1])
         take(masker.push(samples[:, begin:end]))
     take(masker.flush())
     assert final == samples.shape[1]
@@ -176,3 +197,99 @@ def test_marks_become_spans_wherever_they_lie(start: int, length: int, policy: P
     spans += masker.flush().spans
     end = min(start + length, 12_000)
     assert [(s.start, s.end) for s in spans] == ([(start, end)] if start < end else [])
+
+
+# -- policy changes on the way
+
+KEYS_LONG = "4111111111111111"
+
+
+@cache
+def long_call() -> SyntheticCall:
+    parts, truth, end = [], [], 0
+    for number, pause_ms in enumerate((60.0, 250.0, 700.0, 90.0)):
+        part = make_call(
+            KEYS_LONG[4 * number : 4 * number + 4],
+            tone_ms=70,
+            pause_ms=pause_ms,
+            lead_ms=900,
+            tail_ms=100,
+            noise_dbfs=-50,
+            seed=number,
+        )
+        parts.append(part.audio)
+        truth += [replace(t, start=t.start + end, end=t.end + end) for t in part.truth]
+        end += part.audio.shape[1]
+    rest = np.random.default_rng(4).normal(0, 0.002, (1, 28_000)).astype(np.float32)
+    return SyntheticCall(np.concatenate([*parts, rest], axis=1), 8000, tuple(truth))
+
+
+def changes_of(policies: st.SearchStrategy[Policy]) -> st.SearchStrategy[Changes]:
+    places = st.integers(0, long_call().audio.shape[1] - 1)
+    change = st.tuples(places, policies)
+    return st.lists(change, max_size=7).map(lambda made: tuple(sorted(made, key=lambda c: c[0])))
+
+
+MASKING = st.sampled_from([Policy.GUARD, Policy.CAPTURE, Policy.MUTE])
+LAGS = st.sampled_from([None, 2500])
+SOME = settings(max_examples=15, deadline=None, derandomize=True)
+
+
+@SOME
+@given(first=MASKING, changes=changes_of(MASKING), lag_ms=LAGS)
+def test_no_tone_gets_out_whatever_masking_policies_change(
+    first: Policy, changes: Changes, lag_ms: int | None
+) -> None:
+    call = long_call()
+    result = masked(
+        call.audio, 8000, first, Fill.NOISE, list(FRAMES), changes=changes, lag_ms=lag_ms
+    )
+    assert audit(result.audio) == []
+    assert detect(result.audio) == []
+    assert len(result.tones) == len(KEYS_LONG)
+
+
+@SOME
+@given(first=POLICIES, changes=changes_of(st.sampled_from(Policy)))
+def test_only_what_open_let_go_can_be_read(first: Policy, changes: Changes) -> None:
+    call = long_call()
+    result = masked(call.audio, 8000, first, Fill.NOISE, list(FRAMES), changes=changes)
+    is_open = np.zeros(call.audio.shape[1], bool)
+    for (at, policy), (until, _) in pairwise([(0, first), *changes, (len(is_open), first)]):
+        is_open[at:until] = policy is Policy.OPEN
+    changed = result.audio[0] != call.audio[0]
+    for true in call.truth:
+        inside = slice(true.start, true.end)
+        silent = np.abs(call.audio[0, inside]) < 1e-3
+        assert (changed[inside] | is_open[inside] | silent).mean() > 0.98
+    for tone in detect(result.audio):
+        assert is_open[tone.start : tone.end].any()
+
+
+@SOME
+@given(first=POLICIES, changes=changes_of(st.sampled_from(Policy)), cuts=CUTS, lag_ms=LAGS)
+def test_changes_give_the_same_bytes_for_any_cuts(
+    first: Policy, changes: Changes, cuts: list[float], lag_ms: int | None
+) -> None:
+    samples = long_call().audio
+    places = [round(cut * samples.shape[1]) for cut in cuts]
+    framed = masked(samples, 8000, first, Fill.NOISE, list(FRAMES), changes=changes, lag_ms=lag_ms)
+    assert_same(
+        masked(samples, 8000, first, Fill.NOISE, places, changes=changes, lag_ms=lag_ms), framed
+    )
+
+
+@SOME
+@given(changes=changes_of(st.sampled_from([Policy.GUARD, Policy.MUTE])))
+def test_guard_between_mutes_touches_spans_only(changes: Changes) -> None:
+    samples = long_call().audio
+    result = masked(samples, 8000, Policy.GUARD, Fill.SILENCE, list(FRAMES), changes=changes)
+    named = np.zeros(samples.shape[1], bool)
+    for span in result.spans:
+        assert not named[span.start : span.end].any()
+        named[span.start : span.end] = True
+    np.testing.assert_array_equal(result.audio[0, ~named], samples[0, ~named])
+    for (at, policy), (until, _) in pairwise([*changes, (len(named), Policy.GUARD)]):
+        if policy is Policy.MUTE:
+            assert named[at:until].all()
+            assert not result.audio[0, at:until].any()

@@ -358,15 +358,15 @@ class Masker:
                 spans.append(Span(channel, start, end, fill.reason, fill.level_dbfs))
 
     def _tell_mutes(self, final: int, spans: list[Span], *, is_last: bool) -> None:
-        for begin, end, policy in list(self._line.runs(self._mute_told, self._n_in)):
-            if policy is not Policy.MUTE:
-                continue
-            whole_end = self._line.whole_run(begin)[1]
-            if is_last or (whole_end is not None and whole_end <= final):
+        """Tell the mutes that ended; each begins where the ones before were told to."""
+        for begin, end, policy in self._line.runs(self._mute_told, final):
+            goes_on = end == final and self._line.at(final) is Policy.MUTE
+            if policy is Policy.MUTE and (is_last or not goes_on):
                 spans += [
                     Span(channel, begin, end, Reason.MUTE, None)
                     for channel in range(self._n_channels)
                 ]
+            if policy is not Policy.MUTE or is_last or not goes_on:
                 self._mute_told = end
 
     def _muted(self, channel: int, begin: int, end: int) -> F32:
