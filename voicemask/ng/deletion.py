@@ -17,18 +17,17 @@ def left_after_delete(call: Call, request: Request) -> Call | None:
     """Give the call without what a delete names, None where it names nothing of it."""
     from_tag, to_tag = request.text("from-tag"), request.text("to-tag")
     branches = set(request.texts("via-branch")) - {""}
-    if not from_tag:
-        return _whole(call)
     party = call.tagged(from_tag)
-    if party is None:
+    if from_tag and party is None:
         return None
-    if to_tag:
+    if party is not None and to_tag:
         return _without_dialog(call, party, from_tag, to_tag)
     named = [branch for branch in call.parties if branch.branch in branches]
     if named:
         return _without(call, named)
     # the branch of a BYE is a new one: with a call that stands, it is the call that ends
-    stands = any(near.is_answered for near in (party, *call.facing(party)))
+    near = call.parties if party is None else (party, *call.facing(party))
+    stands = any(other.is_answered for other in near)
     return _whole(call) if stands or not branches else None
 
 

@@ -66,6 +66,7 @@ TABLE: Final[Mapping[str, tuple[Use, str]]] = {
             "rtcp-mux": "offer, require, demux, accept, reject",
             "sdes": "off, no-SUITE, only-SUITE",
             "set-label": "of the subscription, or of the party",
+            "siprec": "of subscribe request: a=label, and whose it is in the reply",
             "sip-source-address": "received-from is taken in place of the SDP's address",
             "strict-source": "always so: sources are learnt once and locked",
             "symmetric": "the default",

@@ -28,6 +28,10 @@ MAX_FORKS: Final = 16
 @dataclass(frozen=True, slots=True)
 class _Source:
     port: LocalPort
+    tag: str
+    label: str
+    index: int
+    direction: str
     payload_types: tuple[PayloadType, ...]
     ptime_ms: int
 
@@ -67,12 +71,14 @@ class Forks:
         if tag in known:
             self.end(call.call_id, tag)
         subscription = self._open(call.call_id, tag, kind, sources, options)
+        is_siprec = "siprec" in request.flags
         direction = "inactive" if "inactive" in request.flags else "sendonly"
-        return {
-            "sdp": _describe(subscription, direction),
+        reply: dict[str, Any] = {
+            "sdp": _describe(subscription, direction, has_labels=is_siprec),
             "to-tag": tag,
-            "from-tags": [party.tag for party in parties],
+            "from-tags": [source.tag for source in sources],
         }
+        return reply | (_siprec_names(sources) if is_siprec else {})
 
     def answer(self, call: Call, request: Request, options: Options) -> Sequence[str]:
         """Take a subscriber's answer; gives warnings."""
@@ -178,16 +184,34 @@ def _sources(call: Call, party: Party, kind: ForkKind) -> list[_Source]:
         if kind is ForkKind.RECORDER:  # its master has fill in the place of events
             types = tuple(payload for payload in types if not payload.is_event)
         if medium.remote.port and types:
-            sources.append(_Source(medium.port, types, medium.remote.ptime_ms))
+            remote = medium.remote
+            tag, label, number = party.tag, party.label, index + 1
+            sources.append(
+                _Source(medium.port, tag, label, number, remote.direction, types, remote.ptime_ms)
+            )
     return sources
 
 
-def _describe(subscription: _Subscription, direction: str) -> bytes:
+def _siprec_names(sources: list[_Source]) -> dict[str, Any]:
+    """Say which section of the SDP is whose: what a SIPREC client's metadata is made of."""
+    named: list[dict[str, Any]] = []
+    labels: dict[str, dict[str, Any]] = {}
+    for number, source in enumerate(sources, start=1):
+        who = {"tag": source.tag} | ({"label": source.label} if source.label else {})
+        what = {"index": source.index, "type": "audio", "mode": source.direction}
+        named.append({**who, "medias": [{**what, "label": str(number)}]})
+        labels[str(number)] = {**who, **what}
+    return {"tag-medias": named, "media-labels": labels}
+
+
+def _describe(subscription: _Subscription, direction: str, *, has_labels: bool) -> bytes:
     first = subscription.media[0].port.address
     word = "IP6" if ":" in first else "IP4"
     lines = ["v=0", f"o=- 1 1 IN {word} {first}", "s=voicemask", "t=0 0"]
-    for source, medium in zip(subscription.sources, subscription.media, strict=True):
+    rows = zip(subscription.sources, subscription.media, strict=True)
+    for number, (source, medium) in enumerate(rows, start=1):
         lines += _section(source, medium, direction)
+        lines += [f"a=label:{number}"] if has_labels else []
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 

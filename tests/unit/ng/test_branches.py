@@ -70,6 +70,7 @@ def test_an_unknown_tag_is_another_name_of_the_peer(proxy: Proxy, media: FakeMed
         {"from_tag": "1B"},
         {"from_tag": "1A", "to_tag": "1B"},
         {"from_tag": "1B", "to_tag": "1A"},
+        {"via_branch": "of-the-BYE"},
         {"from_tag": "1A", "via_branch": "of-the-BYE"},
         {"from_tag": "1B", "via_branch": "of-the-BYE"},
         {"from_tag": "1A", "delete_delay": 30},
@@ -84,9 +85,12 @@ def test_a_hang_up_ends_the_call(proxy: Proxy, media: FakeMedia, fields: dict[st
     assert proxy.ask("query")["error-reason"] == "Unknown call-id"
 
 
-def test_a_cancelled_call_ends(proxy: Proxy, media: FakeMedia) -> None:
+@pytest.mark.parametrize("who", [{"from_tag": "1A"}, {}])
+def test_a_cancelled_call_ends(proxy: Proxy, media: FakeMedia, who: dict[str, str]) -> None:
     proxy.offer(via_branch="z1")
-    assert proxy.ask("delete", from_tag="1A", via_branch="z1")["result"] == "ok"
+    proxy.ask("delete", via_branch="z9", **who)
+    assert media.open
+    assert proxy.ask("delete", via_branch="z1", **who)["result"] == "ok"
     assert not media.open
 
 

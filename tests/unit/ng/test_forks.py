@@ -46,6 +46,17 @@ def test_its_answer_completes_the_subscription(call: Proxy, media: FakeMedia) ->
     assert len(media.open) == 2
 
 
+def test_a_siprec_client_is_told_whose_section_is_whose(call: Proxy) -> None:
+    call.answer(label="agent")
+    reply = call.ask("subscribe request", flags=["all", "siprec"])
+    assert reply["sdp"].count(b"a=label:") == 2
+    first, second = reply["tag-medias"]
+    media = [{"index": 1, "type": "audio", "mode": "sendrecv", "label": "1"}]
+    assert first == {"tag": "1A", "medias": media}
+    assert (second["label"], second["medias"][0]["label"]) == ("agent", "2")
+    assert reply["media-labels"]["2"]["tag"] == "1B"
+
+
 def test_a_monitor_hears_events_too(call: Proxy, media: FakeMedia) -> None:
     reply = call.ask("subscribe request", from_tag="1A", flags=["monitor"])
     assert b"m=audio 30004 RTP/AVP 0 101\r\n" in reply["sdp"]
