@@ -347,3 +347,9 @@ def test_a_served_line_costs_no_growing_buffer(served: Served) -> None:
     (kept,) = served.server._clients.values()
     assert len(kept.buffer) == MAX_LINE
     assert not kept.unsent
+
+
+def test_every_command_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "control.md").read_text(encoding="utf-8")
+    assert all(f"| `{command}` |" in text for command in control._COMMANDS)
+    assert all(f"`{kind.value}`" in text for kind in EventKind)

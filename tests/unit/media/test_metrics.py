@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -100,3 +101,10 @@ def test_a_taken_address_is_refused_in_words() -> None:
         endpoint = Endpoint("tcp", "127.0.0.1", holder.getsockname()[1])
         with pytest.raises(ConfigError, match="cannot be bound"):
             serve_metrics(endpoint, list)
+
+
+def test_every_metric_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "media.md").read_text(encoding="utf-8")
+    for row in TABLE:
+        suffix = "_total" if row.kind == "counter" else ""
+        assert f"`voicemask_{row.name}{suffix}`" in text, row.name

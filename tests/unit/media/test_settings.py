@@ -176,3 +176,10 @@ def test_slices_of_ports_are_pairs_that_no_two_processes_share(
     if n_processes > 1:
         assert all(low % 2 == 0 and high % 2 == 1 for low, high in slices)
         assert all(a[1] < b[0] for a, b in itertools.pairwise(slices))
+
+
+def test_the_key_file_beside_a_folder_is_where_recordings_are_read_with_it() -> None:
+    from voicemask.recording.keys import key_file_beside
+
+    settings = make_settings({"rtp_address": "192.0.2.1", "recordings": "/srv/calls/"})
+    assert settings.recording_key == key_file_beside(Path("/srv/calls/")) == Path("/srv/calls.key")
