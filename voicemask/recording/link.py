@@ -119,7 +119,7 @@ class RecorderLink(LinkEnd):
 
     def packet(self, key: int, channel: int, at_ns: int, data: bytes) -> None:
         """Give a datagram as it came in."""
-        if self._n_waiting > self._bound:
+        if self._n_waiting > self._bound or self.is_closed:
             self._lose(key, channel, at_ns)
             return
         parts = self._parts
@@ -182,6 +182,8 @@ class RecorderLink(LinkEnd):
 
     def _lose(self, key: int, channel: int, at_ns: int) -> None:
         self.n_lost += 1
+        if self.is_closed:
+            return
         lost = self._lost.setdefault((key, channel), _Lost(0, at_ns, at_ns))
         lost.n_packets += 1
         lost.last_ns = at_ns

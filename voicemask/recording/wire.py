@@ -90,7 +90,9 @@ class LinkEnd:
     def put(
         self, kind: int, channel: int, key: int, at_ns: int, body: bytes | bytearray = b""
     ) -> None:
-        """Queue a frame."""
+        """Queue a frame; nothing once this end is closed."""
+        if self.is_closed:
+            return
         self._parts.append(HEAD.pack(len(body), kind, channel, key, at_ns))
         self._parts.append(body)
         self._n_waiting += len(body) + HEAD.size
