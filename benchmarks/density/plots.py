@@ -14,9 +14,11 @@ import matplotlib.pyplot as plt
 COLOURS: Final = {
     "rtpengine forward": "#e8a48c",
     "rtpengine mask 60": "#c1440e",
+    "rtpengine mask 60, 1 way": "#d97c5f",
     "voicemask open": "#9bb8d3",
     "voicemask guard": "#4f6d9b",
     "voicemask suppress": "#0b6e4f",
+    "voicemask suppress, 2 ways": "#54a58c",
     "voicemask fill": "#8bbf9f",
 }
 PANELS: Final = (
@@ -35,7 +37,7 @@ def plot_density(rows: Sequence[dict[str, Any]], path: Path) -> None:
     rows : medians, as `benchmarks.density.run.summary` gives them.
     path : file to write; its suffix gives the format.
     """
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(12, 3.8))
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(12, 4.1))
     for axes, (name, label, scale) in zip(panels, PANELS, strict=True):
         for mode, colour in COLOURS.items():
             line = sorted((r for r in rows if r["mode"] == mode), key=lambda r: int(r["calls"]))
@@ -55,8 +57,8 @@ def plot_density(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.4, alpha=0.6)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=6, loc="upper center", frameon=False, fontsize=8)
-    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    figure.legend(handles, labels, ncols=4, loc="upper center", frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.89))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

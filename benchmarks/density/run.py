@@ -34,6 +34,7 @@ import numpy as np
 from benchmarks.accuracy.results import write_result
 from benchmarks.density.load import FRAME_NS, Load
 from benchmarks.density.material import loops
+from benchmarks.path.recorded import recording_folder
 from benchmarks.path.relays import LOAD_CORE, MODES, RELAY_CORE, Mode, Ports, Relay, busy_ns
 
 N_CALLS: Final = (10, 50, 100, 200, 300, 400, 600)
@@ -82,17 +83,21 @@ def measure(
     mode: Mode,
     n_calls: int,
     payload: Path,
-    warm_up_s: float = WARM_UP_S,
     measure_s: float = MEASURE_S,
+    warm_up_s: float = WARM_UP_S,
+    *,
+    recordings: Path | None = None,
 ) -> Point:
     """Run one relay under one load.
 
     Parameters
     ----------
     payload : file of `benchmarks.density.material.loops`.
+    recordings : folder, where every call is recorded.
     """
     n_frames = round((warm_up_s + measure_s) * 1e9 / FRAME_NS)
-    with Relay(mode) as relay, generator(n_calls, n_frames, payload) as process:
+    relay = Relay(mode, recordings=recordings)
+    with relay, generator(n_calls, n_frames, payload) as process:
         caller_port, callee_port = map(int, _line(process).split())
         idle_bytes = relay.memory_bytes()
         ports = [
@@ -170,7 +175,7 @@ def holds_to(rows: Sequence[Point], mode: str) -> int:
 
 
 HEAD: Final = (
-    f"{'relay':22s}{'calls':>6s}{'us/packet':>10s}{'core':>6s}{'lost %':>8s}"
+    f"{'relay':27s}{'calls':>6s}{'us/packet':>10s}{'core':>6s}{'lost %':>8s}"
     f"{'to agent p50/p99 ms':>21s}{'to customer p50/p99':>21s}{'kB/call':>9s}{'others %':>9s}"
 )
 
@@ -180,14 +185,14 @@ def text(row: Point) -> str:
     agent = f"{row['to_agent_p50_ms']:.2f} / {row['to_agent_p99_ms']:.2f}"
     customer = f"{row['to_customer_p50_ms']:.2f} / {row['to_customer_p99_ms']:.2f}"
     return (
-        f"{row['mode']:22s}{row['calls']:6d}{row['us_per_packet']:10.1f}{row['core_share']:6.2f}"
+        f"{row['mode']:27s}{row['calls']:6d}{row['us_per_packet']:10.1f}{row['core_share']:6.2f}"
         f"{100 * row['lost']:8.2f}{agent:>21s}{customer:>21s}{row['kb_per_call']:9.0f}"
         f"{100 * row['others']:9.1f}"
     )
 
 
 def measure_all(
-    modes: Sequence[Mode], loads: Sequence[int], repeats: int, measure_s: float
+    modes: Sequence[Mode], loads: Sequence[int], repeats: int, measure_s: float, *, record: bool
 ) -> list[Point]:
     """Measure every mode under every load, round by round; prints as it goes."""
     points: list[Point] = []
@@ -202,7 +207,11 @@ def measure_all(
                     tried = {p["calls"] for p in points if p["mode"] == mode.name}
                     if mode.name in hopeless and n_calls not in tried:
                         continue
-                    points.append(measure(mode, n_calls, payload, measure_s=measure_s))
+                    with recording_folder(mode, record=record) as into:
+                        point = measure(
+                            mode, n_calls, payload, measure_s=measure_s, recordings=into
+                        )
+                    points.append(point)
                     print(text(summary(points[-1:])[0]), flush=True)
                     if points[-1]["lost"] > HOPELESS_LOST:
                         hopeless.add(mode.name)
@@ -216,13 +225,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, action="append", help="only this load; repeatable")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
+    parser.add_argument("--record", action="store_true", help="every call is recorded")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results")
     parser.add_argument("--plot", type=Path, help="draw the curve into this file")
     options = parser.parse_args()
     loads = options.calls or (QUICK_CALLS if options.quick else N_CALLS)
     repeats = options.repeats or (1 if options.quick else REPEATS)
     modes = [mode for name, mode in MODES.items() if not options.mode or name in options.mode]
-    points = measure_all(modes, loads, repeats, options.seconds)
+    points = measure_all(modes, loads, repeats, options.seconds, record=options.record)
     rows = summary(points)
     print("\nmedians", HEAD, *map(text, rows), "", sep="\n")
     for mode in modes:
@@ -231,7 +241,8 @@ def main() -> None:
     print(f"{disturbed} of {len(points)} runs disturbed: over {DISTURBED_SHARE:.0%} by others")
     if options.save:
         figures = {m.name: holds_to(rows, m.name) for m in modes}
-        print(write_result("density", {"holds_to": figures, "rows": rows, "runs": points}))
+        name = "relay-density-recording" if options.record else "relay-density"
+        print(write_result(name, {"holds_to": figures, "rows": rows, "runs": points}))
     if options.plot:
         from benchmarks.density.plots import plot_density  # noqa: PLC0415 matplotlib is slow
 

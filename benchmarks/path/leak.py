@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from benchmarks.path.calls import PathCall, make_calls
 from benchmarks.path.conditions import CONDITIONS, FAMILIES, Carriage
 from benchmarks.path.leftover import Float64, leaked_ms, others_tones
 from benchmarks.path.play import play
-from benchmarks.path.recorded import make_key, rtpengine_recordings, voicemask_recordings
+from benchmarks.path.recorded import recording_folder, rtpengine_recordings, voicemask_recordings
 from benchmarks.path.relays import MODES, Mode, Relay
 
 PRESSES: Final = 96
@@ -90,18 +89,14 @@ def examine(
 
 def through_relay(mode: Mode, calls: Sequence[PathCall], *, record: bool) -> Iterator[Through]:
     """Speak the calls through a relay; measure what the agents got, and what was recorded."""
-    with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
-        folder = Path(name) / "recordings"
-        folder.mkdir()
-        if record and mode.relay == "voicemask":
-            make_key(folder.with_suffix(".key"))
-        with Relay(mode, recordings=folder if record else None) as relay:
+    with recording_folder(mode, record=record) as folder:
+        with Relay(mode, recordings=folder) as relay:
             got = play(relay, [call.parties for call in calls])
         agents = [each.agent for each in got]
         if mode.masks_agent:
             heard, events = [each.audio for each in agents], [each.n_events for each in agents]
             yield examine(f"{mode.name}, agent leg", calls, heard, events)
-        if record:
+        if folder is not None:
             recorded = _recorded(mode, folder, calls)
             yield examine(f"{mode.name}, recording", calls, recorded, [0] * len(calls))
 

@@ -11,6 +11,7 @@ import json
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +21,9 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import correlate
 
-from benchmarks.leak.press import RATE_HZ, Float32
+from benchmarks.leak.press import RATE_HZ, Float32, samples
 from benchmarks.path.calls import PathCall
+from benchmarks.path.relays import Mode
 from benchmarks.path.script import HEADER, read_heard
 
 _PCAP_HEADER: Final = 24
@@ -79,7 +81,7 @@ def voicemask_recordings(
         _recordings("export", ids[call.parties.name], str(path), folder=folder, key=key)
         audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
         assert rate_hz == RATE_HZ
-        outputs.append(aligned(audio[:, 0], call.call.audio))
+        outputs.append(aligned(audio[:, 0], call.call.audio, away_from_keys(call)))
         with contextlib.suppress(OSError):
             path.unlink()
     return outputs
@@ -96,23 +98,52 @@ def _recordings(*arguments: str, folder: Path, key: Path) -> str:
     return run.stdout
 
 
-def make_key(path: Path) -> None:
+@contextlib.contextmanager
+def recording_folder(mode: Mode, *, record: bool) -> Iterator[Path | None]:
+    """Give a folder for recordings, with a key file beside it where one is needed; or None."""
+    if not record:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
+        folder = Path(name) / "recordings"
+        folder.mkdir()
+        if mode.relay == "voicemask":
+            _make_key(folder.with_suffix(".key"))
+        yield folder
+
+
+def _make_key(path: Path) -> None:
     """Make a key file for recordings."""
     program = str(Path(sys.executable).with_name("voicemask"))
     command = [program, "recordings", "keys", "create", "--recording-key", str(path)]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def aligned(recording: Float32, sent: Float32) -> Float32:
+def away_from_keys(call: PathCall) -> NDArray[np.bool_]:
+    """Say which samples are 20 ms or more from any key press; (n,)."""
+    away = np.ones(call.call.audio.size, np.bool_)
+    margin = samples(20)
+    for start, end in zip(call.call.start, call.call.end, strict=True):
+        away[max(0, start - margin) : end + margin] = False
+    return away
+
+
+def aligned(recording: Float32, sent: Float32, away: NDArray[np.bool_]) -> Float32:
     """Shift a recording to where it agrees best with what was sent, and cut it to its length.
+
+    Parameters
+    ----------
+    recording : (m,) float32.
+    sent : (n,) float32.
+    away : (n,) bool, where nothing had to be masked.
 
     Raises
     ------
     RuntimeError
         It agrees nowhere: this is another call's.
     """
-    # loud tones that were masked must not decide: all samples count alike
-    a, b = _levelled(recording), _levelled(sent)
+    # what is loud must not decide alone
+    a, b = _levelled(recording), _levelled(sent) * away
     agreement = correlate(a, b, mode="full", method="fft")
     best = int(np.argmax(agreement))
     scale = float(np.sqrt(np.sum(np.square(a)) * np.sum(np.square(b))))

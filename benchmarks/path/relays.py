@@ -73,21 +73,31 @@ _RTPENGINE_MASK: Final[_Request] = (
 _CUSTOMER: Final = {"label": "customer"}
 _CAPTURE: Final[_Request] = ("block DTMF", {})
 
+
+def _one_way(request: _Request) -> _Request:
+    """Ask for the caller's speech only."""
+    command, fields = request
+    return command, {**fields, "from-tag": "a"}
+
+
 MODES: Final = {
     mode.name: mode
     for mode in (
         Mode("rtpengine forward", "rtpengine"),
         Mode("rtpengine mask 60", "rtpengine", requests=(_RTPENGINE_MASK,)),
+        Mode("rtpengine mask 60, 1 way", "rtpengine", requests=(_one_way(_RTPENGINE_MASK),)),
         Mode("voicemask open", "voicemask", ("--policy", "open"), offer=_CUSTOMER),
         Mode("voicemask guard", "voicemask", offer=_CUSTOMER),
         Mode("voicemask suppress", "voicemask", requests=(_CAPTURE,), offer=_CUSTOMER),
+        Mode("voicemask suppress, 2 ways", "voicemask", requests=(_CAPTURE,)),
         Mode(
             "voicemask fill", "voicemask", ("--method", "fill"), requests=(_CAPTURE,),
             offer=_CUSTOMER,
         ),
     )
 }  # fmt: skip
-"""The caller is the customer throughout."""
+"""The caller is the customer. rtpengine is told of the call, as Kamailio does it, and masks both
+ways unless a mode says otherwise; voicemask masks both where nobody says who is the customer."""
 
 
 def may_run_in_real_time() -> bool:

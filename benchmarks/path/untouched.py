@@ -103,7 +103,7 @@ def measure(mode: Mode, sets: dict[str, list[PathCall]]) -> dict[str, dict[str, 
 
 
 HEAD: Final = (
-    f"{'':22s}{'':7s}{'agent equal %':>14s}{'missing':>9s}{'customer equal %':>18s}"
+    f"{'':27s}{'':7s}{'agent equal %':>14s}{'missing':>9s}{'customer equal %':>18s}"
     f"{'missing':>9s}{'no tone %':>11s}{'away %':>9s}{'STOI':>7s}{'level dB':>10s}"
 )
 
@@ -111,7 +111,7 @@ HEAD: Final = (
 def text(mode: str, label: str, row: dict[str, Any]) -> str:
     """One line of the table."""
     line = (
-        f"{mode:22s}{label:7s}{row['agent_equal']:14.2f}{row['agent_missing']:9.2f}"
+        f"{mode:27s}{label:7s}{row['agent_equal']:14.2f}{row['agent_missing']:9.2f}"
         f"{row['customer_equal']:18.2f}{row['customer_missing']:9.2f}"
         f"{row['no_tone_equal']:11.2f}{row['away_equal']:9.2f}"
     )
