@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.unit.media.fakes import FakeNode
 from voicemask.capture.digit import KEYS, Digit
 from voicemask.capture.policy import Fill, Method, Policy
-from voicemask.media import control
 from voicemask.media.control import MAX_CLIENTS, MAX_LINE, ControlServer
+from voicemask.media.control_commands import COMMANDS
 from voicemask.media.events import EventKind, NodeEvent
 from voicemask.media.loop import Loop
 from voicemask.ng.plan import PolicyChange, RecordingAction, Role
@@ -92,7 +92,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def test_hello_tells_version_and_commands(served: Served) -> None:
     reply = served.ask(id=7, command="hello")
     assert (reply["id"], reply["ok"]) == (7, True)
-    assert set(reply["result"]["commands"]) == set(control._COMMANDS)
+    assert set(reply["result"]["commands"]) == set(COMMANDS)
 
 
 def test_call_tells_its_state_and_roles(served: Served) -> None:
@@ -308,7 +308,7 @@ LINES = st.one_of(
             st.integers(),
             st.floats(),
             st.text(max_size=8),
-            st.sampled_from([*control._COMMANDS, "call-1", "a", "mute", "start", "customer"]),
+            st.sampled_from([*COMMANDS, "call-1", "a", "mute", "start", "customer"]),
             st.lists(st.integers(), max_size=2),
         ),
     ).map(lambda fields: json.dumps(fields).encode()),
@@ -351,5 +351,5 @@ def test_a_served_line_costs_no_growing_buffer(served: Served) -> None:
 
 def test_every_command_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "control.md").read_text(encoding="utf-8")
-    assert all(f"| `{command}` |" in text for command in control._COMMANDS)
+    assert all(f"| `{command}` |" in text for command in COMMANDS)
     assert all(f"`{kind.value}`" in text for kind in EventKind)
