@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import inf, log10
 from typing import Final
 
 import numpy as np
@@ -17,25 +18,32 @@ from numpy.typing import NDArray
 from voicemask.audio import g711
 from voicemask.audio.codecs import Codec
 from voicemask.audio.g711 import Law
+from voicemask.capture.policy import Fill
 from voicemask.errors import CodecError
 from voicemask.live.stream import LiveStream
 from voicemask.live.values import Like, Ready, Slot, SteadyReady
 from voicemask.mask.fill import LOUDEST_DBFS, QUIETEST_DBFS, filled
-from voicemask.mask.render import Rendered, lead_samples, render
+from voicemask.mask.render import FULL_SCALE, Rendered, lead_samples, render
 from voicemask.mask.suppress import hop_samples
 
 F32 = NDArray[np.float32]
 
 _EVERY_OCTET: Final = np.arange(256, dtype=np.uint8)
-_EVERY_SAMPLE: Final = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
-_EXPAND: Final = {
-    law: g711.decode(_EVERY_OCTET, law).astype(np.float32) / np.float32(32768) for law in Law
-}
+_EVERY_SAMPLE: Final = np.arange(-(1 << 15), 1 << 15).astype(np.int16)
+_EXPAND: Final = {law: g711.decode(_EVERY_OCTET, law).astype(np.float32) for law in Law}
+"""Octet to sample, 16-bit units."""
 _COMPRESS: Final = {law: g711.encode(_EVERY_SAMPLE, law) for law in Law}
+"""Sample plus 32768 to octet."""
+_MIDDLE: Final = np.float32(32768.5)
+_LARGEST: Final = np.float32(65535)
 _SILENCE: Final = {Law.MU: b"\xff", Law.A: b"\xd5"}
-_RISE_DB: Final = 0.1
-"""The background's level follows down at once and up by this much a packet."""
+_SELDOM: Final = 3
+"""The background is looked at in one packet of four."""
+_RISE_DB: Final = 0.4
+"""Its level follows down at once and up by this much each time."""
 _UNKNOWN_DBFS: Final = -60.0
+_FULL_POWER: Final = 2 / 2**30
+"""Of a mean square in 16-bit units, as a share of a full-scale sine's."""
 
 
 def make_payloads(ready: Sequence[Ready | SteadyReady]) -> list[bytes | None]:
@@ -94,7 +102,7 @@ def _render_steady(items: list[SteadyReady], like: Like) -> list[bytes]:
     streams, heads, octets, positions = zip(*items, strict=True)
     law = like.law
     assert law is not None
-    rows = _EXPAND[law][np.frombuffer(b"".join(octets), np.uint8)].reshape(len(items), -1)
+    rows = _EXPAND[law].take(np.frombuffer(b"".join(octets), np.uint8)).reshape(len(items), -1)
     result = _render(rows, streams, positions, None, like)
     width = like.n_packet
     written = _written(result.audio, law).tobytes()
@@ -112,7 +120,7 @@ def _render_octets(items: list[Ready], like: Like) -> list[bytes | None]:
     octets = octets.reshape(len(items), -1)
     result = _render_ready(_EXPAND[law][octets], items, like)
     written = _written(result.audio, law)
-    if not like.suppresses:
+    if result.touched is not None:
         lead = lead_samples(like.rate_hz)
         written = np.where(result.touched, written, octets[:, lead : lead + like.n_packet])
     return [
@@ -124,10 +132,13 @@ def _render_octets(items: list[Ready], like: Like) -> list[bytes | None]:
 def _render_audio(items: list[Ready], like: Like) -> list[bytes | None]:
     """Codecs: rows of samples in, payloads out; packets nothing touched keep their bytes."""
     rows = np.stack([item.row for item in items if not isinstance(item.row, bytes | None)])
-    result = _render_ready(rows, items, like)
+    result = _render_ready(rows * FULL_SCALE, items, like)
+    touched = [True] * len(items)
+    if result.touched is not None:
+        touched = np.any(result.touched, axis=1).tolist()
     return [
-        _encoded(item, audio) if touched.any() else item.head + item.payload + item.tail
-        for item, audio, touched in zip(items, result.audio, result.touched, strict=True)
+        _encoded(item, audio / FULL_SCALE) if is_touched else item.head + item.payload + item.tail
+        for item, audio, is_touched in zip(items, result.audio, touched, strict=True)
     ]
 
 
@@ -147,8 +158,9 @@ def _render(
     unsafe: NDArray[np.bool_] | None,
     like: Like,
 ) -> Rendered:
-    known = [stream.level_dbfs for stream in streams]
-    levels = np.array([_UNKNOWN_DBFS if level is None else level for level in known], np.float32)
+    levels = [
+        _UNKNOWN_DBFS if (level := stream.level_dbfs) is None else level for stream in streams
+    ]
     result = render(
         rows,
         like.n_packet,
@@ -156,37 +168,38 @@ def _render(
         unsafe,
         suppresses=like.suppresses,
         fill=like.fill,
-        positions=np.array(positions, np.int64),
+        positions=positions,
         levels_dbfs=levels,
+        measures=like.suppresses and like.fill is Fill.NOISE,
     )
-    if like.suppresses:
-        _follow_background(streams, known, levels, result.quiet_power)
+    if result.quiet_power is not None:
+        _follow_background(streams, positions, result.quiet_power, like.n_packet)
     return result
 
 
 def _follow_background(
-    streams: Sequence[LiveStream],
-    known: list[float | None],
-    levels: F32,
-    quiet_power: F32,
+    streams: Sequence[LiveStream], positions: Sequence[int], quiet_power: F32, n_packet: int
 ) -> None:
-    """Keep each stream's background level: the quietest block, with a slow way up."""
-    seen = 10 * np.log10(2 * quiet_power + np.float32(1e-12))
-    rises = levels + np.float32(_RISE_DB)
-    if None in known:
-        rises[[level is None for level in known]] = LOUDEST_DBFS
-    followed = np.where(np.isfinite(seen), np.minimum(seen, rises), levels)
-    heard = np.isfinite(seen).tolist()
-    followed = np.clip(followed, QUIETEST_DBFS, LOUDEST_DBFS)
-    for stream, level, is_heard in zip(streams, followed.tolist(), heard, strict=True):
-        if is_heard:
-            stream.level_dbfs = level
+    """Keep the background level of streams: the quietest block, with a slow way up."""
+    for i, position in enumerate(positions):
+        # every few packets are enough, and which ones is a matter of the stream's own time
+        if position // n_packet & _SELDOM:
+            continue
+        stream, power = streams[i], float(quiet_power[i])
+        if power == inf:
+            continue
+        heard = 10 * log10(power * _FULL_POWER + 1e-12)
+        level = stream.level_dbfs
+        most = LOUDEST_DBFS if level is None else min(level + _RISE_DB, LOUDEST_DBFS)
+        stream.level_dbfs = max(QUIETEST_DBFS, min(heard, most))
 
 
 def _written(audio: F32, law: Law) -> NDArray[np.uint8]:
-    samples = np.rint(audio * np.float32(32768))
-    np.clip(samples, -32768, 32767, out=samples)
-    octets: NDArray[np.uint8] = _COMPRESS[law][samples.astype(np.int16).view(np.uint16)]
+    """Octets of samples, 16-bit units."""
+    places = audio + _MIDDLE
+    np.maximum(places, 0, out=places)
+    np.minimum(places, _LARGEST, out=places)
+    octets: NDArray[np.uint8] = _COMPRESS[law].take(places.astype(np.uint16))
     return octets
 
 
@@ -208,7 +221,7 @@ def _fill_packet(item: Ready) -> bytes | None:
 
 def _encoded(item: Ready, audio: F32) -> bytes | None:
     if isinstance(item.coder, Law):
-        return item.head + _written(audio, item.coder).tobytes() + item.tail
+        return item.head + _written(audio * FULL_SCALE, item.coder).tobytes() + item.tail
     try:
         return item.head + _codec(item).encode(audio) + item.tail
     except CodecError:

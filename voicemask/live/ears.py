@@ -29,9 +29,12 @@ from voicemask.live.stream import HEARD_HZ, LiveStream
 STEP: Final = 160
 """Samples heard at a time: 20 ms."""
 STEP_S: Final = STEP / HEARD_HZ
-SLOTS: Final = 64
-"""Streams of one bank."""
-_REST_STEPS: Final = 150
+FEW: Final = 64
+MANY: Final = 256
+"""Streams of a bank: of the first one, and of those that take what it cannot."""
+_PATIENCE_BLOCKS: Final = 4
+"""With `suppress` nobody waits for the detector but the vault: bursts are measured together."""
+_REST: Final = 3 * HEARD_HZ
 """A slot rests this long before another stream has it: nothing of the last one is remembered."""
 _FURTHEST: Final = 2 * HEARD_HZ
 """A stream heard later than this goes on with what is newest."""
@@ -43,7 +46,9 @@ FILL_EVIDENCE: Final = 1.0
 """Evidence from which on `fill` fills a burst; between the limits of masking alone and in a row."""
 _NEAR_S: Final = 3 * HEARD_HZ
 """After a sure tone, for so long, less evidence is enough."""
-_EXPAND: Final = {law: g711.decode(np.arange(256, dtype=np.uint8), law) for law in Law}
+_EXPAND: Final = g711.decode(np.arange(256, dtype=np.uint8), Law.MU)
+_EXPAND_A: Final = g711.decode(np.arange(256, dtype=np.uint8), Law.A)
+_SILENCE: Final = b"\xff" * STEP
 
 
 class _Slot:
@@ -58,18 +63,27 @@ class _Slot:
         self.shifts = [self.read - clock]
         self.sure_end = -_NEAR_S
 
-    def take(self, clock: int) -> bytes | None:
-        """The next step of the stream; None when it has not come."""
+    def take(self, clock: int) -> bytes:
+        """The next step of the stream; silence when it has not come."""
         heard = self.stream.heard
         if heard.begin > self.read or heard.end - self.read > _FURTHEST:
-            self._go_on_at(max(heard.begin, heard.end - STEP), clock)
+            self._skip_to(max(heard.begin, heard.end - STEP), clock)
         if heard.end < self.read + STEP:
             self._go_on_at(self.read, clock + STEP)
-            return None
+            return _SILENCE
         octets = heard.view(self.read, self.read + STEP)
         self.read += STEP
         heard.drop(self.read)
         return octets
+
+    def _skip_to(self, read: int, clock: int) -> None:
+        """Leave out what nobody will hear any more: `fill` fills it, it may hold keys."""
+        if self.stream.means.method is Method.FILL:
+            rate = self.stream.rate_hz
+            self.stream.mark(
+                (self.read - _GUARD) * rate // HEARD_HZ, (read + _GUARD) * rate // HEARD_HZ
+            )
+        self._go_on_at(read, clock)
 
     def _go_on_at(self, read: int, clock: int) -> None:
         self.read = read
@@ -84,60 +98,74 @@ class _Slot:
 
 
 class _Bank:
-    """Up to `SLOTS` streams heard in step."""
+    """Up to `n_slots` streams of one method, heard in step."""
 
-    def __init__(self, mask: Receiver, decode: Receiver) -> None:
+    def __init__(self, n_slots: int, method: Method, mask: Receiver, decode: Receiver) -> None:
+        self.method = method
+        self._n_slots = n_slots
         self._receiver = mask
-        self._finder = BurstFinder(SLOTS, mask)
+        patience = 0 if method is Method.FILL else _PATIENCE_BLOCKS
+        self._finder = BurstFinder(n_slots, mask, patience_blocks=patience)
         self._decoder = Decoder(decode)
-        self._slots: list[_Slot | None] = [None] * SLOTS
-        self._rested: list[int] = [_REST_STEPS] * SLOTS
+        self._slots: dict[int, _Slot] = {}
+        self._free = list(range(n_slots))
+        self._resting: dict[int, int] = {}
         self._clock = 0
-        self._steps = np.zeros((SLOTS, STEP), np.int16)
 
     @property
     def n_streams(self) -> int:
-        return sum(slot is not None for slot in self._slots)
+        return len(self._slots)
 
     def add(self, stream: LiveStream) -> bool:
         """Take a stream in, where there is room."""
-        for index, slot in enumerate(self._slots):
-            if slot is None and self._rested[index] >= _REST_STEPS:
-                self._slots[index] = _Slot(stream, self._clock)
-                return True
-        return False
+        if not self._free:
+            return False
+        self._slots[self._free.pop()] = _Slot(stream, self._clock)
+        return True
 
     def remove(self, stream: LiveStream) -> bool:
-        for index, slot in enumerate(self._slots):
-            if slot is not None and slot.stream is stream:
-                self._slots[index], self._rested[index] = None, 0
+        for index, slot in self._slots.items():
+            if slot.stream is stream:
+                del self._slots[index]
+                self._resting[index] = self._clock
                 return True
         return False
 
     def step(self) -> list[tuple[LiveStream, KeyPress]]:
         """Hear 20 ms of every stream."""
-        steps = self._steps
-        for index, slot in enumerate(self._slots):
-            octets = slot.take(self._clock) if slot is not None else None
-            if octets is None:
-                steps[index] = 0
-                self._rested[index] += 1
-            else:
-                assert slot is not None
-                law = slot.stream.heard_law
-                steps[index] = _EXPAND[law][np.frombuffer(octets, np.uint8)]
+        clock = self._clock
+        parts = [_SILENCE] * self._n_slots
+        a_law: list[int] = []
+        for index, slot in self._slots.items():
+            parts[index] = slot.take(clock)
+            if slot.stream.heard_law is Law.A and parts[index] is not _SILENCE:
+                a_law.append(index)
+        steps = _EXPAND.take(np.frombuffer(b"".join(parts), np.uint8)).reshape(-1, STEP)
+        for index in a_law:
+            steps[index] = _EXPAND_A.take(np.frombuffer(parts[index], np.uint8))
         bursts = self._finder.push(steps)
         self._clock += STEP
         steps[:] = 0  # it held tones
-        if len(bursts):
-            self._fill(bursts)
-        self._say_safe()
+        if self.method is Method.FILL:
+            if len(bursts):
+                self._fill(bursts)
+            self._say_safe()
+        self._let_rested_go()
         return self._tell(bursts)
+
+    def _let_rested_go(self) -> None:
+        """Give slots out again that have rested."""
+        if not self._resting:
+            return
+        latest = self._clock - _REST
+        for index in [i for i, since in self._resting.items() if since <= latest]:
+            del self._resting[index]
+            self._free.append(index)
 
     def _tell(self, bursts: Bursts) -> list[tuple[LiveStream, KeyPress]]:
         pressed: list[tuple[LiveStream, KeyPress]] = []
         for tone in self._decoder.push(bursts, self._finder.n_known):
-            slot = self._slots[tone.channel]
+            slot = self._slots.get(tone.channel)
             if slot is None:
                 continue
             slot.stream.keys.tone(slot.position(tone.start), slot.position(tone.end), tone.digit)
@@ -155,8 +183,8 @@ class _Bank:
             strict=True,
         )
         for index, start, end, value in rows:
-            slot = self._slots[index]
-            if slot is None or slot.stream.means.method is not Method.FILL:
+            slot = self._slots.get(index)
+            if slot is None:
                 continue
             first, last = slot.position(start), slot.position(end)
             if value >= self._receiver.evidence_anchor:
@@ -170,12 +198,11 @@ class _Bank:
 
     def _say_safe(self) -> None:
         known = max(0, self._finder.n_known) * BLOCK
-        for slot in self._slots:
-            if slot is not None and slot.stream.means.method is Method.FILL:
-                stream = slot.stream
-                safe = slot.position(known) - _GUARD
-                stream.safe_until = max(stream.safe_until, safe * stream.rate_hz // HEARD_HZ)
-                stream.collect()
+        for slot in self._slots.values():
+            stream = slot.stream
+            safe = (slot.position(known) - _GUARD) * stream.rate_hz // HEARD_HZ
+            stream.safe_until = max(stream.safe_until, safe)
+            stream.collect()
 
 
 class Ears:
@@ -193,11 +220,12 @@ class Ears:
 
     def add(self, stream: LiveStream) -> None:
         """Hear a stream from now on."""
-        for bank in self._banks:
-            if bank.add(stream):
-                return
-        self._banks.append(_Bank(self._mask, self._decode))
-        self._banks[-1].add(stream)
+        method = stream.means.method or Method.SUPPRESS
+        alike = [bank for bank in self._banks if bank.method is method]
+        if not any(bank.add(stream) for bank in alike):
+            n_slots = MANY if alike else FEW
+            self._banks.append(_Bank(n_slots, method, self._mask, self._decode))
+            self._banks[-1].add(stream)
 
     def remove(self, stream: LiveStream) -> None:
         """No longer hear a stream."""

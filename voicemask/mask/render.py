@@ -22,6 +22,7 @@ benchmarks/harm/run.py what is left of speech.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -35,10 +36,11 @@ from voicemask.mask.suppress import hop_samples, subspace
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
-PURE: Final = 0.9
+FULL_SCALE: Final = np.float32(32768)
+PURE: Final = np.float32(0.9)
 """A block of which the tones' span explains more than this is filled, not only suppressed."""
-_FAINT: Final = np.float32(1e-7)
-"""Energy of a windowed block below which nothing is heard: -83 dBFS."""
+_FAINT: Final = np.float32(1e-7 * 2**30)
+"""Energy of a windowed block below which nothing is heard, 16-bit units: -83 dBFS."""
 _TILE: Final = 64
 
 
@@ -58,14 +60,17 @@ class Rendered:
 
     Parameters
     ----------
-    audio : (m, n_packet) masked packets, full scale +-1.0.
-    touched : (m, n_packet) bool, samples that are not the ones that came in.
-    quiet_power : (m,) mean square of each row's quietest suppressed block; NaN where all is fill.
+    audio : (m, n_packet) masked packets, 16-bit units.
+    touched : (m, n_packet) bool, samples that are not the ones that came in; None for all.
+    quiet_power : (m,) mean square of each row's quietest suppressed block; infinite where all is
+        fill. None where it was not asked for.
     """
 
     __slots__ = ("audio", "quiet_power", "touched")
 
-    def __init__(self, audio: F32, touched: NDArray[np.bool_], quiet_power: F32) -> None:
+    def __init__(
+        self, audio: F32, touched: NDArray[np.bool_] | None, quiet_power: F32 | None
+    ) -> None:
         self.audio = audio
         self.touched = touched
         self.quiet_power = quiet_power
@@ -79,14 +84,15 @@ def render(
     *,
     suppresses: bool,
     fill: Fill,
-    positions: I64,
-    levels_dbfs: F32,
+    positions: Sequence[int],
+    levels_dbfs: Sequence[float],
+    measures: bool = True,
 ) -> Rendered:
     """Mask packets.
 
     Parameters
     ----------
-    rows : (m, row_samples) audio, full scale +-1.0: the packet from `lead_samples` on.
+    rows : (m, row_samples) contiguous, 16-bit units: the packet from `lead_samples` on.
     n_packet : samples of each packet.
     rate_hz : sample rate.
     unsafe : (m, row_samples // hop) bool, hops that are not there or are to be filled;
@@ -95,41 +101,50 @@ def render(
     fill : what stands in.
     positions : (m,) stream time of each packet's first sample; the fill depends on it.
     levels_dbfs : (m,) level of the background, for comfort noise.
+    measures : look for the quietest block of each row.
     """
     hop = hop_samples(rate_hz)
     m, n_row = rows.shape
     n_hops = n_row // hop
     n_out = n_hops - 4
-    hops = rows.reshape(m, n_hops, hop)
-    is_fill = np.zeros((m, n_hops - 1), bool)
+    is_fill: NDArray[np.bool_] | None = None
     if unsafe is not None:
-        np.logical_or(unsafe[:, :-1], unsafe[:, 1:], out=is_fill)
-    quiet = np.full(m, np.nan, np.float32)
+        is_fill = unsafe[:, :-1] | unsafe[:, 1:]
+    quiet: F32 | None = None
     # what is to be taken away from each block, both its windows over it; blocks 1 .. n_out + 1
     away: F32
     if suppresses:
-        shares, inside, energy = _shares(hops, rate_hz)
-        is_fill |= (inside > PURE * energy) & (energy > _FAINT)
-        is_fill = _widened(is_fill)
-        rest = np.where(is_fill, np.float32(np.inf), energy - inside).min(axis=1)
-        # the window's mean square is one half
-        quiet = np.where(np.isfinite(rest), np.maximum(rest, 0) / hop, np.float32(np.nan))
-        away = _back(shares[:, 1:-1], rate_hz)
+        shares, inside, energy = _shares(rows, hop, rate_hz)
+        is_pure = inside > PURE * energy
+        is_pure &= energy > _FAINT
+        is_fill = is_pure if is_fill is None else is_fill | is_pure
+        is_fill = _widened(is_fill) if is_fill.any() else None
+        if measures:
+            rest = energy - inside
+            if is_fill is not None:
+                rest[is_fill] = np.inf
+            # the window's mean square is one half
+            quiet = np.maximum(rest.min(axis=1), 0) / np.float32(hop)
+        away = _back(shares, rate_hz)
     else:
         away = np.zeros((m, n_out + 1, 2 * hop), np.float32)
-    wanted = is_fill[:, 1:-1]
-    touched = np.ones((m, n_packet), bool)
-    if wanted.any():
+    wanted = None if is_fill is None else is_fill[:, 1:-1]
+    if wanted is not None and wanted.any():
         row, block = np.nonzero(wanted)
-        where = positions[row] + (block - 1) * hop
+        where = np.array(positions, np.int64)[row] + (block - 1) * hop
+        levels = np.array(levels_dbfs, np.float32)[row]
+        hops = rows.reshape(m, n_hops, hop)
         ours = np.concatenate([hops[row, block + 1], hops[row, block + 2]], axis=1)
-        ours -= _filled(fill, where, 2 * hop, rate_hz, levels_dbfs[row])
+        ours -= _filled(fill, where, 2 * hop, rate_hz, levels)
         away[row, block] = ours * _subspace(rate_hz)[0] ** 2
+    touched = None
     if not suppresses:
-        by_hop = wanted[:, :-1] | wanted[:, 1:]
-        touched = np.repeat(by_hop, hop, axis=1)[:, :n_packet]
+        touched = np.zeros((m, n_packet), bool)
+        if wanted is not None:
+            by_hop = wanted[:, :-1] | wanted[:, 1:]
+            touched = np.repeat(by_hop, hop, axis=1)[:, :n_packet]
     # the windows' squares add up to one: what is not taken away is the audio itself
-    out = hops[:, 2:-2] - away[:, :-1, hop:]
+    out = rows.reshape(m, n_hops, hop)[:, 2:-2] - away[:, :-1, hop:]
     out -= away[:, 1:, :hop]
     return Rendered(out.reshape(m, n_out * hop)[:, :n_packet], touched, quiet)
 
@@ -141,29 +156,30 @@ def _subspace(rate_hz: int) -> tuple[F32, F32, F32]:
     return window, basis, np.ascontiguousarray((window[:, None] * basis).T)
 
 
-def _shares(hops: F32, rate_hz: int) -> tuple[F32, F32, F32]:
+def _shares(rows: F32, hop: int, rate_hz: int) -> tuple[F32, F32, F32]:
     """Shares of each block in the tones' span (m, n, rank), their energy and the block's (m, n)."""
     window, basis, _ = _subspace(rate_hz)
-    m, n_hops, hop = hops.shape
-    n = m * (n_hops - 1)
+    m, n_row = rows.shape
+    shape = (m, n_row // hop - 1, 2 * hop)
+    n = m * shape[1]
     storage = _tiled(n, 2 * hop)
-    blocks = storage[:n].reshape(m, n_hops - 1, 2 * hop)
-    np.multiply(hops[:, :-1], window[:hop], out=blocks[..., :hop])
-    np.multiply(hops[:, 1:], window[hop:], out=blocks[..., hop:])
+    # blocks overlap by a hop
+    overlapped: F32 = np.ndarray(shape, np.float32, rows, 0, (4 * n_row, 4 * hop, 4))
+    np.multiply(overlapped, window, out=storage[:n].reshape(shape))
     shares = np.matmul(storage.reshape(-1, _TILE, 2 * hop), basis).reshape(len(storage), -1)
-    inside = np.einsum("bk,bk->b", shares, shares)[:n].reshape(m, -1)
-    energy = np.einsum("bk,bk->b", storage, storage)[:n].reshape(m, -1)
-    return shares[:n].reshape(m, n_hops - 1, -1), inside, energy
+    inside = np.einsum("bk,bk->b", shares, shares)[:n].reshape(shape[:2])
+    energy = np.einsum("bk,bk->b", storage, storage)[:n].reshape(shape[:2])
+    return shares[:n].reshape(*shape[:2], -1), inside, energy
 
 
 def _back(shares: F32, rate_hz: int) -> F32:
-    """What the shares (m, n, rank) are in samples, window over it: (m, n, 2 hops)."""
+    """What all shares (m, n, rank) but a row's first and last are in samples, window over it."""
     m, n_blocks, rank = shares.shape
-    n = m * n_blocks
+    n = m * (n_blocks - 2)
     storage = _tiled(n, rank)
-    storage[:n].reshape(shares.shape)[:] = shares
+    storage[:n].reshape(m, n_blocks - 2, rank)[:] = shares[:, 1:-1]
     back = np.matmul(storage.reshape(-1, _TILE, rank), _subspace(rate_hz)[2])
-    samples: F32 = back.reshape(len(storage), -1)[:n].reshape(m, n_blocks, -1)
+    samples: F32 = back.reshape(len(storage), -1)[:n].reshape(m, n_blocks - 2, -1)
     return samples
 
 
@@ -189,7 +205,7 @@ def _filled(fill: Fill, positions: I64, n: int, rate_hz: int, levels_dbfs: F32) 
     place = positions[:, None] + np.arange(n)
     if fill is Fill.TONE:
         tone: F32 = tone_table(rate_hz)[place % rate_hz]
-        return tone
-    gain = (10 ** (levels_dbfs / 20) / np.sqrt(2)).astype(np.float32)
+        return tone * FULL_SCALE
+    gain = (10 ** (levels_dbfs / 20) / np.sqrt(2)).astype(np.float32) * FULL_SCALE
     noise: F32 = noise_table()[place & NOISE_MASK] * gain[:, None]
     return noise
