@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from voicemask.call import CUSTOMER, Arrival, Call, LegPlan, Output, Verdict
 from voicemask.capture.digit import KEYS, Digit
 from voicemask.capture.policy import Fill, Policy
 from voicemask.dtmf.arbiter import Carrier
+from voicemask.dtmf.detector import detect
 from voicemask.mask.span import Reason
 from voicemask.rtp.event import EventReport, event_code, serialize_event
 from voicemask.rtp.packet import RtpPacket
@@ -367,3 +368,157 @@ def test_what_is_held_does_not_grow_with_the_call() -> None:
         data = RtpPacket(0, k, 160 * k, 7, b"\xff" * 160).serialize()
         n_out += len(call.push([Arrival(CUSTOMER, k, k * FRAME_NS, data)]).sent)
         assert k - n_out < 50 * 5
+
+
+# -- what changes in mid-call
+
+
+def run_steps(
+    sent: Sequence[RtpPacket], call: Call, steps: dict[int, Callable[[], None]]
+) -> Output:
+    """Give packets by their sequence numbers' time, with a step before some of them."""
+    out = Output()
+    for index, packet in enumerate(sent):
+        if index in steps:
+            steps[index]()
+        out.extend(call.push([Arrival(CUSTOMER, index, index * FRAME_NS, packet.serialize())]))
+    out.extend(call.flush())
+    return out
+
+
+def set_policy(call: Call, policy: Policy, index: int) -> Callable[[], None]:
+    return lambda: call.set_policy(CUSTOMER, policy, index * FRAME_NS)
+
+
+def test_capture_reaches_back_over_all_that_has_not_left() -> None:
+    sent = packets(keyed("1"))
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    out = run_steps(sent, call, {100: set_policy(call, Policy.CAPTURE, 100)})
+    assert {item.verdict for item in out.sent} == {Verdict.PATCHED}
+
+
+def test_mute_holds_between_its_instants_and_stops_events() -> None:
+    sent = with_event(packets(room(32000)), "7", 60, 10)
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    steps = {50: set_policy(call, Policy.MUTE, 50), 80: set_policy(call, Policy.GUARD, 80)}
+    out = run_steps(sent, call, steps)
+    verdicts = [item.verdict for item in out.sent]
+    assert set(verdicts[:50]) == {Verdict.PASSED}
+    assert set(verdicts[50:60] + verdicts[70:80]) == {Verdict.PATCHED}
+    assert set(verdicts[60:70]) == {Verdict.FILLED}
+    assert set(verdicts[96:]) == {Verdict.PASSED}
+    assert [(s.start, s.end) for s in out.spans if s.reason is Reason.MUTE] == [(8000, 12800)]
+
+
+def test_what_came_before_a_milder_policy_stays_masked() -> None:
+    sent = packets(keyed("1234"))
+    call = Call([LegPlan(CUSTOMER, ALL)], Policy.CAPTURE)
+    out = run_steps(sent, call, {90: set_policy(call, Policy.OPEN, 90)})
+    verdicts = [item.verdict for item in out.sent]
+    assert Verdict.PASSED not in verdicts[:90]
+    assert set(verdicts[110:]) == {Verdict.PASSED}
+
+
+def test_open_lets_nothing_out_that_was_not_final() -> None:
+    sent = with_event(packets(keyed("12")), "7", 90, 10)
+    call = Call([LegPlan(CUSTOMER, ALL)], Policy.OPEN, block_ms=20)
+    out = run_steps(sent, call, {95: set_policy(call, Policy.GUARD, 95)})
+    leaving = [RtpPacket.parse(item.data) for item in out.sent if item.data]
+    assert [packet.payload_type for packet in leaving if packet.sequence >= 70].count(101) == 0
+    assert leaving[52].payload == sent[52].payload
+
+
+def test_a_duplicate_does_not_pass_while_its_audio_is_held() -> None:
+    sent = packets(keyed("1"))
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    for k, packet in enumerate(sent[:60]):
+        call.push([Arrival(CUSTOMER, k, k * FRAME_NS, packet.serialize())])
+    call.set_policy(CUSTOMER, Policy.OPEN, 60 * FRAME_NS)
+    (again,) = call.push([Arrival(CUSTOMER, 99, 60 * FRAME_NS, sent[51].serialize())]).sent
+    assert again.verdict is Verdict.DROPPED
+
+
+def test_a_policy_goes_on_in_the_next_section() -> None:
+    first = packets(keyed("1"))
+    n = len(first)
+    second = [
+        RtpPacket(9, n + k, (n + k) * 160, 7, p.payload)
+        for k, p in enumerate(packets(keyed("2", 16000), G722))
+    ]
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    out = run_steps(first + second, call, {100: set_policy(call, Policy.MUTE, 100)})
+    assert {item.verdict for item in out.sent[100:]} == {Verdict.PATCHED}
+    assert {item.verdict for item in out.sent[:45]} == {Verdict.PASSED}
+
+
+def test_a_direction_that_is_not_masked_stays_so_whatever_policy_says() -> None:
+    sent = packets(keyed("12"))
+    call = Call([LegPlan(CUSTOMER, ALL, masked=False)])
+    out = run_steps(sent, call, {50: set_policy(call, Policy.MUTE, 50)})
+    assert {item.verdict for item in out.sent} == {Verdict.PASSED}
+
+
+def test_a_direction_becomes_masked_when_its_plan_says_so() -> None:
+    sent = packets(keyed("12"))
+    call = Call([LegPlan(CUSTOMER, ALL, masked=False)])
+    plan = LegPlan(CUSTOMER, ALL)
+    out = run_steps(sent, call, {45: lambda: call.set_plan(CUSTOMER, plan)})
+    audio = recorded(out)
+    assert rms(audio[8000:8800]) < 500
+    assert rms(audio[10400:11200]) < 500
+    assert {item.verdict for item in out.sent[:20]} == {Verdict.PASSED}
+
+
+def test_a_direction_is_let_go_when_its_plan_says_so() -> None:
+    sent = packets(keyed("12"))
+    call = Call([LegPlan(CUSTOMER, ALL)])
+    plan = LegPlan(CUSTOMER, ALL, masked=False)
+    out = run_steps(sent, call, {60: lambda: call.set_plan(CUSTOMER, plan)})
+    audio = recorded(out)
+    assert rms(audio[8000:8800]) < 500
+    assert rms(audio[10400:11200]) > 3000
+
+
+def test_payload_types_are_replaced_in_mid_call() -> None:
+    kinds = {0: PCMU, 96: PayloadType(96, "telephone-event", 8000)}
+    others = {96: PCMA, 97: PayloadType(97, "telephone-event", 8000)}
+    sent = packets(keyed("1"))
+    sent[60:] = [
+        RtpPacket(96, p.sequence, p.timestamp, 7, after.payload)
+        for p, after in zip(sent[60:], packets(keyed("1"), PCMA)[60:], strict=True)
+    ]
+    for k in range(70, 80):
+        report = EventReport(event_code(Digit.of("5")), k > 76, 10, 160 * (k - 69))
+        sent[k] = RtpPacket(97, k, 160 * 70, 7, serialize_event([report]))
+    call = Call([LegPlan(CUSTOMER, kinds)], depth=1)
+    out = run_steps(sent, call, {60: lambda: call.set_plan(CUSTOMER, LegPlan(CUSTOMER, others))})
+    verdicts = Counter(item.verdict for item in out.sent)
+    assert verdicts[Verdict.DROPPED] == 0
+    assert verdicts[Verdict.FILLED] == 10
+    assert verdicts[Verdict.PASSED] > 60
+    assert [press.carriers for press in out.presses] == [{Carrier.TONE}, {Carrier.EVENT}]
+
+
+def test_silence_goes_on_where_no_packet_comes() -> None:
+    sent = packets(room(16000))
+    call = Call([LegPlan(CUSTOMER, ALL)], hold_ms=0, block_ms=100, lag_ms=2500)
+    for k, packet in enumerate(sent):
+        call.push([Arrival(CUSTOMER, k, k * FRAME_NS, packet.serialize())])
+    for tenth in range(20, 100):
+        call.idle(tenth * 100_000_000)
+        assert tenth * 800 - call.settled(CUSTOMER) <= 2.7 * 8000
+    late = RtpPacket(0, 100, 160 * 500, 7, sent[0].payload)
+    call.push([Arrival(CUSTOMER, 100, 500 * FRAME_NS, late.serialize())])
+    assert len(recorded(call.flush())) + call.settled(CUSTOMER) >= 500 * 160
+
+
+def test_a_bounded_lag_is_kept_and_what_waits_too_long_is_masked() -> None:
+    audio = np.concatenate([keyed("123"), room(16000), *(tone("5", 3000) for _ in range(3))])
+    sent = packets(np.concatenate([audio, room(40000)]))
+    call = Call([LegPlan(CUSTOMER, ALL)], hold_ms=0, block_ms=100, lag_ms=2500)
+    out = Output()
+    for k, packet in enumerate(sent):
+        out.extend(call.push([Arrival(CUSTOMER, k, k * FRAME_NS, packet.serialize())]))
+        assert (k - 16) * 160 - call.settled(CUSTOMER) <= 2.65 * 8000
+    out.extend(call.flush())
+    assert detect(recorded(out)) == []
