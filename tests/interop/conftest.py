@@ -12,7 +12,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from tests.interop.node import Node, Rtpengine
+from tests.interop.node import Node
 from tests.interop.phone import Exchange
 from tests.interop.ports import PortBlock
 from tests.interop.proxy import Kamailio
@@ -30,18 +30,16 @@ def ports() -> Iterator[PortBlock]:
 @pytest.fixture(scope="session")
 def node(ports: PortBlock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The media node that Kamailio uses."""
-    import os
-
-    kind = Rtpengine if os.environ.get("STANDIN") else Node
-    node = kind(ports, tmp_path_factory.mktemp("node"))
+    node = Node(ports, tmp_path_factory.mktemp("node"))
     yield node
     node.end()
 
 
-@pytest.fixture
-def open_node(ports: PortBlock, tmp_path: Path) -> Iterator[Node]:
-    """A media node that masks nothing outside capture."""
-    node = Node(ports, tmp_path, "--policy", "open")
+@pytest.fixture(scope="session")
+def second_node(ports: PortBlock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A media node set otherwise: open, the caller is the customer, capture by fill."""
+    options = ("--policy", "open", "--customer", "caller", "--method", "fill")
+    node = Node(ports, tmp_path_factory.mktemp("second"), *options)
     yield node
     node.end()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 MAPS = {
     "PCMU": (0, "PCMU/8000"),
     "PCMA": (8, "PCMA/8000"),
+    "G729": (18, "G729/8000"),
     "telephone-event": (101, "telephone-event/8000"),
 }
 

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,15 @@ from tests.interop.description import MAPS, Key
 from voicemask.audio.g711 import Law, encode
 from voicemask.rtp.sdes import CryptoKey
 from voicemask.rtp.srtp import SrtpContext
+from voicemask.synthetic import SyntheticCall, make_call
 
 Samples = NDArray[np.float32]
 FRAME = 160
+TIMEOUT_S = 20.0
 PERIOD_S = 0.02
 EVENT_TYPE = MAPS["telephone-event"][0]
 KEYS = "0123456789*#ABCD"
+TONE_MS = PAUSE_MS = 60
 LAWS = {"PCMU": Law.MU, "PCMA": Law.A}
 
 
@@ -39,6 +43,12 @@ class Frame:
     report: bytes = b""
     since: int = 0
     """Slots since the event began."""
+
+
+def keyed(keys: str, **settings: Any) -> SyntheticCall:
+    """Make tones that begin and end with packets."""
+    rhythm = {"tone_ms": TONE_MS, "pause_ms": PAUSE_MS, "lead_ms": 200, "tail_ms": 200}
+    return make_call(keys, **{**rhythm, **settings})
 
 
 class Line:
@@ -102,23 +112,24 @@ class Line:
         with self._news:
             self._frames.extend(Frame(frame) for frame in padded.reshape(-1, FRAME))
 
-    def send_events(self, keys: str, *, tone_ms: int = 80, pause_ms: int = 80) -> None:
+    def send_events(self, keys: str, *, tone_ms: int = TONE_MS, pause_ms: int = PAUSE_MS) -> None:
         """Queue keys as RFC 4733 events in place of audio."""
         for key in keys:
             self._queue_event(key, [None] * (tone_ms // 20))
             with self._news:
                 self._frames.extend(Frame(self._noise(n)) for n in range(pause_ms // 20))
 
-    def say_with_events(self, audio: Samples, keys: str, starts: list[int], tone_ms: int) -> None:
-        """Queue audio with events beside it: key n begins at sample ``starts[n]``."""
-        before = len(self._frames)
-        self.say(audio)
+    def say_with_events(self, call: SyntheticCall) -> None:
+        """Queue tones, and beside each an event of the same length."""
         with self._news:
+            before = len(self._frames)
+            self.say(call.audio[0])
             queued = list(self._frames)[before:]
-            for key, start in zip(keys, starts, strict=True):
-                n_slots = tone_ms // 20
+            for tone in call.truth:
+                n_slots = (tone.end - tone.start) // FRAME
                 for since in range(n_slots):
-                    frame = queued[start // FRAME + since]
+                    frame = queued[tone.start // FRAME + since]
+                    key = tone.digit.reveal()
                     frame.report = _report(key, since + 1, is_last=since == n_slots - 1)
                     frame.since = since
 
@@ -130,24 +141,30 @@ class Line:
                 for since, frame in enumerate(audio)
             )
 
+    def send_raw(self, payload_type: int, payload: bytes) -> bytes:
+        """Send one packet at once, of any kind; gives its bytes."""
+        with self._news:
+            self._send(payload_type, payload, self._timestamp)
+            return self.sent[-1]
+
     def send_rtcp(self, packet: bytes, *, mux: bool = False) -> None:
         assert self._to is not None and self._to_rtcp is not None
         (self._rtp if mux else self._rtcp).sendto(packet, self._to if mux else self._to_rtcp)
 
-    def wait_said(self, timeout_s: float = 15.0) -> None:
+    def wait_said(self, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until all that was queued is sent."""
         self._wait(lambda: not self._frames, timeout_s, "not all was sent")
 
-    def wait_heard(self, n_packets: int, timeout_s: float = 5.0) -> None:
+    def wait_heard(self, n_packets: int, timeout_s: float = TIMEOUT_S) -> None:
         """Wait for this many more packets."""
         target = len(self.heard) + n_packets
         self._wait(lambda: len(self.heard) >= target, timeout_s, f"{n_packets} packets awaited")
 
-    def wait_heard_rtcp(self, n_packets: int, timeout_s: float = 5.0) -> None:
+    def wait_heard_rtcp(self, n_packets: int, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until this many RTCP packets have come."""
         self._wait(lambda: len(self.heard_rtcp) >= n_packets, timeout_s, "no RTCP came")
 
-    def catch_up(self, speaker: Line, timeout_s: float = 5.0) -> None:
+    def catch_up(self, speaker: Line, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until what the other has sent by now has come, by sequence number."""
         target = speaker.sequence
 

@@ -1,4 +1,4 @@
-"""The media node as a process, and rtpengine as the yardstick beside it."""
+"""The media node as a process: steered by NG, listened to by its control socket, its recordings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.interop.ng import NgClient
 from tests.interop.ports import PortBlock
-from tests.interop.process import Process, program
+from tests.interop.process import Process
 
 RUN = "import sys; from voicemask.cli import main; sys.exit(main())"
 
@@ -44,13 +44,10 @@ class Node:
         self.recordings = folder / "recordings"
         self.recordings.mkdir(exist_ok=True)
         self._key = folder / "recording.keys"
-        self._prepare()
+        voicemask("recordings", "keys", "create", "--recording-key", self._key)
         self._process = Process(self._command(*options), folder / "node.log", folder)
         self.ng = NgClient(self.ng_port)
         self._process.await_ready(self._answers)
-
-    def _prepare(self) -> None:
-        voicemask("recordings", "keys", "create", "--recording-key", self._key)
 
     def _command(self, *options: str) -> list[str]:
         return [
@@ -134,7 +131,7 @@ class Events:
                 result: dict[str, Any] = line["result"]
                 return result
 
-    def wait_for(self, name: str, call_id: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    def wait_for(self, name: str, call_id: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Wait until this happened to the call; gives the event's details."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -151,28 +148,3 @@ class Events:
     def close(self) -> None:
         self._lines.close()
         self._socket.close()
-
-
-class Rtpengine(Node):
-    """Debian's rtpengine, in the same place."""
-
-    def _prepare(self) -> None:
-        pass
-
-    def _command(self, *options: str) -> list[str]:
-        spool = self.folder / "spool"
-        spool.mkdir(exist_ok=True)
-        return [
-            *(
-                program("rtpengine"),
-                "--config-file=none",
-                "--foreground",
-                "--log-stderr",
-                "--log-level=5",
-            ),
-            *("--table=-1", "--interface=127.0.0.1", "--interface=::1"),
-            *(f"--listen-ng=127.0.0.1:{self.ng_port}", "--delete-delay=0"),
-            *(f"--port-min={self.media_ports.start}", f"--port-max={self.media_ports.stop - 1}"),
-            *("--recording-method=pcap", f"--recording-dir={spool}", "--num-threads=2"),
-            *options,
-        ]

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.interop.description import Described, Key, describe
-from tests.interop.line import Line
+from tests.interop.line import Line, keyed
 from tests.interop.ports import PortBlock
 from tests.interop.sipp import Event, Sipp, new_call_id
-from voicemask.synthetic import make_call
 
 Samples = NDArray[np.float32]
-TONE_MS = 80
 
 
 @dataclass
@@ -60,21 +58,24 @@ class Phone:
     def press(self, keys: str, how: str = "tones", *, over: Samples | None = None) -> None:
         """Press keys: as ``tones``, as ``events`` in place of audio, or as ``both`` at once."""
         if how == "events":
-            self.line.send_events(keys, tone_ms=TONE_MS)
+            self.line.send_events(keys)
             self.line.wait_said()
             return
-        call = make_call(keys, tone_ms=TONE_MS, lead_ms=200, tail_ms=200, over_speech=over)
+        call = keyed(keys, over_speech=over)
         if how == "both":
-            starts = [tone.start for tone in call.truth]
-            self.line.say_with_events(call.audio[0], keys, starts, TONE_MS)
+            self.line.say_with_events(call)
         else:
             self.line.say(call.audio[0])
         self.line.wait_said()
 
     def mask(self, what: str, flags: str = "", *, is_done: bool = True) -> None:
-        """Have the proxy tell the media node what to mask, by INFO in the dialog."""
-        self.sip.do("info", "", f"X-Mask: {what}", *([f"X-Mask-Flags: {flags}"] if flags else []))
+        """Have the proxy tell the media node what to mask."""
+        self.inform(f"X-Mask: {what}", *([f"X-Mask-Flags: {flags}"] if flags else []))
         self.sip.expect("informed" if is_done else "500")
+
+    def inform(self, *headers: str) -> None:
+        """Send INFO within the dialog."""
+        self.sip.do("info", "", *headers)
 
 
 @dataclass
@@ -124,9 +125,24 @@ class Exchange:
         self._ports, self._proxy_port, self._folder = ports, proxy_port, folder
         self._phones: list[Phone] = []
 
-    def phone(self, role: str, *, address: str = "127.0.0.1", **settings: object) -> Phone:
-        """Make a phone; `role` is ``caller`` or ``callee``."""
-        sip = Sipp(role, self._ports, self._proxy_port, self._folder)
+    def phone(
+        self,
+        role: str,
+        *,
+        address: str = "127.0.0.1",
+        host: str = "127.0.0.1",
+        sip_port: int = 0,
+        **settings: object,
+    ) -> Phone:
+        """Make a phone.
+
+        Parameters
+        ----------
+        role : ``caller`` or ``callee``.
+        address : of its media.
+        host, sip_port : of its SIP; port 0 is any.
+        """
+        sip = Sipp(role, self._ports, self._proxy_port, self._folder, host=host, port=sip_port)
         line = Line(address, self._ports.take(), seed=len(self._phones) + 1)
         phone = Phone(sip, line, **settings)  # type: ignore[arg-type]
         self._phones.append(phone)
@@ -134,7 +150,7 @@ class Exchange:
 
     def invite(self, customer: Phone, agent: Phone, *extra: str) -> Event:
         """Let the customer call; gives what the agent was offered."""
-        target = f"sip:agent@127.0.0.1:{agent.sip.port}"
+        target = f"sip:agent@{agent.sip.host}:{agent.sip.port}"
         customer.sip.call(target, customer.description(), new_call_id(), *extra)
         return agent.sip.expect("invited")
 

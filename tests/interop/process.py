@@ -12,8 +12,7 @@ from pathlib import Path
 
 PACKAGES = {
     "baresip": "baresip-core",
-    "kamailio": "kamailio, kamailio-extra-modules",
-    "rtpengine": "rtpengine-daemon",
+    "kamailio": "kamailio",
     "sipp": "sip-tester",
 }
 """Debian packages by program."""
@@ -47,7 +46,7 @@ class Process:
         text = self._output.read_text(errors="replace")
         return text if n_last is None else text[-n_last:]
 
-    def await_ready(self, is_ready: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    def await_ready(self, is_ready: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait until it answers; fails with its output if it ends or never does."""
         deadline_s = time.monotonic() + timeout_s
         while not is_ready():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.interop.ports import PortBlock
@@ -18,16 +19,30 @@ PING = (
 
 
 class Kamailio:
-    """Kamailio on loopback."""
+    """Kamailio on loopback.
 
-    def __init__(self, ports: PortBlock, ng_port: int, folder: Path) -> None:
+    Parameters
+    ----------
+    source : its configuration, in which the ports are put in.
+    changes : further texts to replace, each of which has to be there.
+    """
+
+    def __init__(
+        self,
+        ports: PortBlock,
+        ng_port: int,
+        folder: Path,
+        source: Path = CONFIG,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = ports.take()
-        text = CONFIG.read_text()
-        for old, new in (
-            ("udp:127.0.0.1:5060", f"udp:127.0.0.1:{self.port}"),
-            ("udp:127.0.0.1:2223", f"udp:127.0.0.1:{ng_port}"),
-        ):
-            assert old in text
+        text = source.read_text()
+        ours = {
+            "127.0.0.1:5060": f"127.0.0.1:{self.port}",
+            "127.0.0.1:2223": f"127.0.0.1:{ng_port}",
+        }
+        for old, new in (ours | dict(changes or {})).items():
+            assert old in text, old
             text = text.replace(old, new)
         config = folder / "kamailio.cfg"
         config.write_text(text)

@@ -18,7 +18,7 @@ from tests.interop.process import Process, program
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 END = b"\x1b"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 NO_HEADERS = ("Subject: call", "Organization: tests")
 
 
@@ -38,11 +38,14 @@ class Sipp:
     Parameters
     ----------
     role : ``caller`` or ``callee``.
-    proxy_port : where it sends all requests.
+    proxy_port : of 127.0.0.1, where it sends all requests.
+    host, port : its own address; port 0 is any.
     """
 
-    def __init__(self, role: str, ports: PortBlock, proxy_port: int, folder: Path) -> None:
-        self.port = ports.take()
+    def __init__(
+        self, role: str, ports: PortBlock, proxy_port: int, folder: Path, *, host: str, port: int
+    ) -> None:
+        self.host, self.port = host, port or ports.take()
         self._name = f"{role}-{self.port}"
         self._call_id = ""
         self._sequence = 1
@@ -61,11 +64,11 @@ class Sipp:
                 server.settimeout(TIMEOUT_S)
                 self._start(scenario, server.getsockname()[1], proxy_port)
                 self._control = server.accept()[0]
-            self._process.await_ready(lambda: _is_bound(self.port))
+            self._process.await_ready(lambda: _is_bound(self.host, self.port))
         self._control.settimeout(TIMEOUT_S)
 
     def _start(self, scenario: Path, control: int, proxy_port: int) -> None:
-        command = [program("sipp"), "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(self.port)]
+        command = [program("sipp"), "-sf", str(scenario), "-i", self.host, "-p", str(self.port)]
         command += ["-3pcc", f"127.0.0.1:{control}", "-m", "1", "-nostdin"]
         command += ["-default_behaviors", "all,-abortunexp,-bye", "-timeout", "60s"]
         command += ["-trace_msg", "-message_file", str(self._folder / f"{self._name}.messages")]
@@ -130,10 +133,10 @@ class Sipp:
         self._process.end()
 
 
-def _is_bound(port: int) -> bool:
+def _is_bound(host: str, port: int) -> bool:
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return True
     return False

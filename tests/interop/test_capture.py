@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.interop.direct import DirectCall
 from tests.interop.hearing import assert_all_read, assert_nobody_reads, audio_of, event_keys
+from tests.interop.line import keyed
+from tests.interop.node import Node
 from tests.interop.phone import Exchange
+from tests.interop.ports import PortBlock
 
 CARD = "4111111111111111"
 AFTER = "0289#*"
@@ -78,6 +82,26 @@ def test_agent_is_heard_to_the_byte_while_the_customer_is_masked(
     call.catch_up()
     assert_same_bytes_from(call.agent.line, call.customer.line)
     assert_nobody_reads(call.agent.line.heard)
+
+
+def test_capture_by_fill_keeps_the_bytes_of_all_but_the_keys(
+    second_node: Node, ports: PortBlock, speech: Any
+) -> None:
+    call = DirectCall(second_node, ports)
+    call.done("block DTMF")
+    call.agent.wait_heard(20)
+    for line in (call.agent, call.customer):
+        line.heard.clear()
+    call.agent.say(speech[:16000])
+    call.customer.say(np.concatenate([speech[:16000], keyed(CARD[:6]).audio[0]]))
+    call.customer.wait_said()
+    call.catch_up()
+    assert_nobody_reads(call.agent.heard)
+    sent = set(call.customer.sent)
+    n_kept = sum(packet in sent for packet in call.agent.heard)
+    assert n_kept >= 80
+    assert_same_bytes_from(call.agent, call.customer)
+    call.close()
 
 
 def test_capture_keeps_order_time_and_source_of_the_stream(exchange: Exchange) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.interop.direct import AGENT, CUSTOMER, DirectCall
-from tests.interop.hearing import assert_nobody_reads
+from tests.interop.hearing import assert_nobody_reads, event_keys
+from tests.interop.line import keyed
 from tests.interop.node import Node
 from tests.interop.ports import PortBlock
+from voicemask.audio.g711 import Law, encode
 from voicemask.synthetic import make_call
 
 CARD = "4111111111111111"
-MODES = ["silence", "tone", "random", "zero", "DTMF", "off"]
 
 
 @pytest.fixture
@@ -76,6 +80,83 @@ def test_policy_outlives_offers(call: DirectCall) -> None:
     assert_masked(call, CARD[:6])
 
 
+def test_codec_that_cannot_be_examined_does_not_pass_in_capture(
+    node: Node, ports: PortBlock
+) -> None:
+    call = DirectCall(node, ports, codecs=("PCMU", "G729", "telephone-event"))
+    call.done("block DTMF")
+    secret = bytes(range(100, 120))
+    for _ in range(5):
+        call.customer.send_raw(18, secret)
+    call.catch_up()
+    assert not [packet for packet in call.agent.heard if secret in packet]
+    call.done("unblock DTMF")
+    call.customer.send_raw(18, secret)
+    call.catch_up()
+    assert [packet for packet in call.agent.heard if secret in packet]
+    call.close()
+
+
+@pytest.mark.parametrize("payload_type", [8, 96, 102])
+def test_payload_type_nobody_negotiated_is_no_way_round(
+    call: DirectCall, payload_type: int
+) -> None:
+    call.done("block DTMF")
+    pcm = np.round(make_call("5", tone_ms=400, lead_ms=0).audio[0][:3200] * 32768)
+    tone = encode(pcm.astype(np.int16), Law.A).tobytes()
+    call.agent.heard.clear()
+    for start in range(0, len(tone), 160):
+        call.customer.send_raw(payload_type, tone[start : start + 160])
+    call.catch_up()
+    heard = b"".join(packet[12:] for packet in call.agent.heard)
+    assert not [start for start in range(0, 3200, 160) if tone[start : start + 160] in heard]
+
+
+def test_second_ssrc_is_masked_as_the_first(call: DirectCall) -> None:
+    call.done("block DTMF")
+    call.customer.ssrc += 0x1000
+    assert_masked(call, CARD[:6])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+@pytest.mark.parametrize("copies_ssrc", [True, False], ids=["same-ssrc", "other-ssrc"])
+def test_stranger_can_neither_speak_nor_take_the_call_over(
+    call: DirectCall, host: str, copies_ssrc: bool
+) -> None:
+    ssrc = call.customer.ssrc if copies_ssrc else 0x0BAD0BAD
+    for line in (call.agent, call.customer):
+        line.heard.clear()
+    with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        stranger.bind((host, 0))
+        stranger.setblocking(False)
+        for number in range(50):
+            head = struct.pack("!BBHII", 0x80, 0, 3000 + number, number * 160, ssrc)
+            stranger.sendto(head + bytes(160), (call.to_customer.address, call.to_customer.port))
+        call.customer.wait_heard(10)
+        call.agent.wait_heard(10)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2048)
+    assert set(call.agent.heard) <= set(call.customer.sent)
+
+
+def test_keys_of_a_trigger_start_and_end_masking(node: Node, ports: PortBlock) -> None:
+    triggers = {"DTMF-security-trigger": "silence", "trigger": "*7", "trigger-end": "#9"}
+    call = DirectCall(node, ports, offer=triggers)
+    call.customer.send_events("*7")
+    call.customer.wait_said()
+    call.agent.wait_heard(10)
+    assert_masked(call, CARD[:6], how="events")
+    call.customer.send_events("#9")
+    call.customer.wait_said()
+    call.agent.wait_heard(10)
+    call.agent.heard.clear()
+    call.customer.send_events("028")
+    call.customer.wait_said()
+    call.catch_up()
+    assert event_keys(call.agent.heard) == "028"
+    call.close()
+
+
 @pytest.mark.parametrize("command", ["block DTMF", "block media", "start recording", "query"])
 def test_unknown_call_is_an_error(node: Node, command: str) -> None:
     reply = node.ng.ask(command, call_id="no-such-call")
@@ -97,14 +178,13 @@ def test_playing_digits_into_a_call_is_refused(call: DirectCall) -> None:
 def assert_masked(call: DirectCall, keys: str, how: str = "both", **settings: Any) -> None:
     """What the customer presses now is not heard by the agent."""
     call.agent.heard.clear()
-    made = make_call(keys, lead_ms=100, tail_ms=100, **settings)
+    made = keyed(keys, **settings)
     if how == "events":
         call.customer.send_events(keys)
     elif how == "tones":
         call.customer.say(made.audio[0])
     else:
-        starts = [tone.start for tone in made.truth]
-        call.customer.say_with_events(made.audio[0], keys, starts, 80)
+        call.customer.say_with_events(made)
     call.customer.wait_said()
     call.customer.wait_heard(2)
     if call.agent.heard:
