@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from voicemask.audio.codecs import make_codec, to_int16
-from voicemask.call import CUSTOMER, Arrival, Call, LegPlan, Output
+from voicemask.call import CUSTOMER, Arrival, Call, LegPlan, Output, Verdict
 from voicemask.capture.policy import Fill, Policy
+from voicemask.dtmf.auditor import audit
+from voicemask.dtmf.detector import detect
 from voicemask.mask.apply import Masked, Masker
 from voicemask.rtp.event import EventReport, serialize_event
 from voicemask.rtp.packet import RtpPacket
@@ -120,3 +122,56 @@ def mask_file(
         for patch in part.patches:
             masked[patch.start : patch.start + len(patch.audio)] = patch.audio
     return to_int16(masked), [(s.start, s.end) for part in given_out for s in part.spans]
+
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 250), st.sampled_from([Policy.GUARD, Policy.CAPTURE, Policy.MUTE])),
+    max_size=5,
+).map(lambda made: sorted(made, key=lambda change: change[0]))
+
+
+def run_changes(
+    arrivals: list[Arrival], cuts: list[int], changes: list[tuple[int, Policy]], lag_ms: int | None
+) -> Output:
+    """Push packets in batches; each change comes between two packets, with its own stamp."""
+    hold_ms = 500 if lag_ms is None else 0
+    call = Call([LegPlan(CUSTOMER, TYPES)], hold_ms=hold_ms, block_ms=100, lag_ms=lag_ms)
+    out, left = Output(), [change for change in changes if change[0] < len(arrivals)]
+    edges = {0, *(cut % len(arrivals) for cut in cuts), *(at for at, _ in left), len(arrivals)}
+    for start, end in pairwise(sorted(edges)):
+        while left and left[0][0] <= start:
+            at, policy = left.pop(0)
+            call.set_policy(CUSTOMER, policy, at * 20_000_000)
+        out.extend(call.push(arrivals[start:end]))
+    out.extend(call.flush())
+    return out
+
+
+@SLOW
+@given(
+    changes=CHANGES,
+    cuts=st.lists(st.integers(0, 1000), max_size=6),
+    with_event=st.booleans(),
+    lag_ms=st.sampled_from([None, 2500]),
+)
+def test_a_call_lets_no_key_out_whatever_policies_change(
+    changes: list[tuple[int, Policy]], cuts: list[int], with_event: bool, lag_ms: int | None
+) -> None:
+    arrivals = [Arrival(0, k, k * 20_000_000, d) for k, d in enumerate(datagrams(with_event))]
+    one = run_changes(arrivals, [], changes, lag_ms)
+    two = run_changes(arrivals, cuts, changes, lag_ms)
+    assert one.sent == two.sent
+    assert one.spans == two.spans
+    assert np.array_equal(recorded(one), recorded(two))
+    assert detect(recorded(one)) == []
+    assert audit(recorded(one)[np.newaxis].astype(np.float32) / 32768) == []
+    codec = make_codec(PCMU)
+    for sent in one.sent:
+        assert sent.data is not None
+        packet = RtpPacket.parse(sent.data)
+        assert packet.payload_type == 0
+        if sent.verdict is Verdict.FILLED:
+            continue  # in place of an event, whose time is not that of its number
+        start = 160 * sent.index
+        heard = to_int16(codec.decode(packet.payload))
+        assert np.abs(heard - recorded(one)[start : start + 160].astype(int)).max() <= 1024
