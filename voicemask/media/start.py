@@ -7,6 +7,7 @@ reads its own settings meanwhile, and hands them over with the bound sockets in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
@@ -95,9 +96,11 @@ class Launched:
         """End the process, if it was not begun."""
         if not self._is_taken:
             self._is_taken = True
+            # it ends by this alone, once it has imported; where we may, sooner
             self._sock.close()
-            self.process.kill()
-            self.process.wait()
+            with contextlib.suppress(PermissionError):
+                self.process.kill()
+                self.process.wait()
 
 
 def receive() -> tuple[Start, Sockets] | None:

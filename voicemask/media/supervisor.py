@@ -6,6 +6,7 @@ rights are dropped, and outlive a media process: what comes while one is started
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -104,7 +105,7 @@ class Supervisor:
         """
         try:
             self._bind()
-            hardening.harden(self._settings.user)
+            self._harden()
             callbacks = {signal.SIGTERM: self.end, signal.SIGINT: self.end, signal.SIGHUP: None}
             serve_signals(self._loop, callbacks)
             if len(self.children) > 1:
@@ -128,9 +129,9 @@ class Supervisor:
         notify_systemd("STOPPING=1")
         for child in self.children:
             if child.process is not None:
+                _signal(child.process, signal.SIGTERM)
                 # a stopped process takes no other signal
-                child.process.send_signal(signal.SIGTERM)
-                child.process.send_signal(signal.SIGCONT)
+                _signal(child.process, signal.SIGCONT)
         self._loop.call_later(END_S, self._kill_all)
         self._stop_when_all_ended()
 
@@ -143,6 +144,12 @@ class Supervisor:
                 path = control_path(self._settings.control, child.index, len(self.children))
                 self._control_sockets.append(_listen(path, self._settings.user))
                 self._control_paths.append(path)
+
+    def _harden(self) -> None:
+        hardening.harden(self._settings.user)
+        if not os.access(self._command[0], os.R_OK | os.X_OK):
+            reason = "may not run this program, so nothing could be started anew"
+            raise ConfigError("--user", reason, "install it where the account can read it")
 
     def _start_dispatcher(self) -> None:
         from voicemask.media.dispatcher import Dispatcher  # noqa: PLC0415, only for several
@@ -255,6 +262,8 @@ class Supervisor:
         self._loop.call_later(delay_s, lambda: self._start(child))
 
     def _check(self) -> None:
+        if self._is_ending:
+            return
         now_s = time.monotonic()
         for child in self.children:
             if child.watch.check(now_s):
@@ -262,7 +271,7 @@ class Supervisor:
                 facts = {"process": child.index, "state": "stalled", "silent_s": silent_s}
                 self._log("error", "watchdog alert: media process does not answer", facts)
             if child.watch.is_lost(now_s) and child.process is not None:
-                child.process.kill()
+                _signal(child.process, signal.SIGKILL)
         self._loop.call_later(CHECK_S, self._check)
 
     def _tell_systemd(self) -> None:
@@ -273,7 +282,7 @@ class Supervisor:
         for child in self.children:
             if child.process is not None:
                 self._log("error", "media process killed at the end", {"process": child.index})
-                child.process.kill()
+                _signal(child.process, signal.SIGKILL)
 
     def _stop_when_all_ended(self) -> None:
         if all(child.process is None for child in self.children):
@@ -285,8 +294,9 @@ class Supervisor:
     def _close(self) -> None:
         for child in self.children:
             if child.process is not None:
-                child.process.kill()
-                child.process.wait()
+                _signal(child.process, signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.process.wait(1.0)
         for sock in (*self._ng_sockets, *self._control_sockets):
             sock.close()
         for path in self._control_paths:
@@ -329,6 +339,12 @@ def _refuse_if_served(path: Path, subject: str) -> None:
         except OSError:
             return
     raise ConfigError(subject, "is served by another process", "end it, or name another path")
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal; a process that is not of our account yet sees our end by itself."""
+    with contextlib.suppress(PermissionError):
+        process.send_signal(number)
 
 
 def _systemd_interval_s() -> float:
