@@ -127,6 +127,7 @@ def notify_systemd(message: str) -> None:
     if not address.startswith(("/", "@")):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
         try:
             sock.connect("\0" + address[1:] if address.startswith("@") else address)
             sock.send(message.encode())

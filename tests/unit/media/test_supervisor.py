@@ -20,6 +20,7 @@ import pytest
 
 from tests.unit.media import fakes
 from voicemask.media.dispatcher import process_of
+from voicemask.media.watchdog import notify_systemd
 from voicemask.ng import bencode
 
 PATIENCE_S = 20.0
@@ -250,7 +251,7 @@ def test_systemd_is_told_of_ready_life_and_end(
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(PATIENCE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        monkeypatch.setenv("WATCHDOG_USEC", "20000000")
         service = make()
         service.end()
         heard = []
@@ -264,6 +265,16 @@ def test_a_control_socket_left_behind_is_replaced(tmp_path: Path, make: Make) ->
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(tmp_path / "control.sock"))
     assert make().pid() > 0
+
+
+def test_a_systemd_that_does_not_listen_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        for _ in range(2000):
+            notify_systemd("WATCHDOG=1")
 
 
 @pytest.mark.parametrize("what", ["ng", "control", "user"])
