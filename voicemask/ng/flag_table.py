@@ -65,7 +65,6 @@ TABLE: Final[Mapping[str, tuple[Use, str]]] = {
             "replace": "origin, session-connection, zero-address",
             "rtcp-mux": "offer, require, demux, accept, reject",
             "sdes": "off, no-SUITE, only-SUITE",
-            "set-label": "of the subscription, or of the party",
             "siprec": "of subscribe request: a=label, and whose it is in the reply",
             "sip-source-address": "received-from is taken in place of the SDP's address",
             "strict-source": "always so: sources are learnt once and locked",
@@ -84,6 +83,8 @@ TABLE: Final[Mapping[str, tuple[Use, str]]] = {
         {
             "always-transcode": "codecs are not converted",
             "audio-player": "nothing is played",
+            "dtls": "DTLS-SRTP is not spoken, SDES is",
+            "dtls-fingerprint": "DTLS-SRTP is not spoken, SDES is",
             "dtmf-delay": "keys are masked, not delayed",
             "force-transcoding": "codecs are not converted",
             "generate-mid": "a=mid stays as it is",
@@ -103,6 +104,7 @@ TABLE: Final[Mapping[str, tuple[Use, str]]] = {
             "recording-pattern": "recordings have their own names",
             "repacketize": "packets keep their length",
             "reuse-codecs": "codecs pass as offered",
+            "set-label": "labels are set by offer and answer",
             "single-codec": "codecs pass as answered",
             "static-codecs": "codecs pass as offered",
             "t.38": "fax passes, it is not converted",
@@ -116,7 +118,6 @@ TABLE: Final[Mapping[str, tuple[Use, str]]] = {
         {
             "bidirectional": "a subscriber only listens",
             "discard-recording": "delete it with `voicemask recordings`",
-            "dtls-fingerprint": "DTLS-SRTP is not supported, use RTP/SAVP with SDES",
             "drop-traffic": "use `block media`",
             "dtmf-log-dest": "keys are told to nobody but the vault",
             "exclude-recording": "a call is recorded whole or not at all",

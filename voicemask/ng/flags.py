@@ -150,7 +150,7 @@ class _OptionReader:
             is_directional=self._is_set("directional"),
             is_for_all=self._is_set("all") or self._word("all") in {"all", "offer-answer"},
             label=self._request.text("label") or self._request.text("from-label"),
-            other_label=self._request.text("to-label") or self._request.text("set-label"),
+            other_label=self._request.text("to-label"),
             learning=self._learning(),
             media_address=self._media_address(),
             received_from=self._received_from(),
@@ -172,12 +172,10 @@ class _OptionReader:
             use, note = TABLE.get(name, (Use.HONOURED, ""))
             if use is Use.REFUSED and self._word(name) not in {"off", "no", "stop"}:
                 raise NgError(name, note)
-            if use is Use.WARNED and self._word(name) not in {"off", "no", "default"}:
+            if use is Use.WARNED and self._word(name) not in {"off", "no", "disable", "default"}:
                 self._warnings.append(f"{name}: {note}")
         if set(self._words("ice")) - {"remove", "default"}:
             self._warnings.append("ICE: always removed")
-        if set(self._words("dtls")) - {"off", "no", "disable"}:
-            self._warnings.append("DTLS: not supported, SDES is")
 
     def _is_set(self, name: str) -> bool:
         return name in self._bare or self._word(name) in {"yes", "on"}

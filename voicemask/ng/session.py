@@ -51,7 +51,7 @@ _ACTIONS: Final = {
     "stop-recording": RecordingAction.STOP,
     "pause-recording": RecordingAction.PAUSE,
 }
-_REFUSED: Final[Mapping[str, str]] = {
+REFUSED: Final[Mapping[str, str]] = {
     "connect": "calls are joined by offer and answer only",
     "create": "a call begins with an offer",
     "create-answer": "a call begins with an offer",
@@ -122,8 +122,8 @@ class NgServer:
 
     def _answer(self, request: Request) -> Fields:
         command = normalise(request.text("command"))
-        if command in _REFUSED:
-            raise NgError(command, "is not supported", _REFUSED[command])
+        if command in REFUSED:
+            raise NgError(command, "is not supported", REFUSED[command])
         handler = COMMANDS.get(command)
         if handler is None:
             raise NgError("", "Unrecognized command")
