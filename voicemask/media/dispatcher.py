@@ -219,6 +219,8 @@ def _merge(pending: _Pending) -> bytes:
             read: Callable[[bytes], Any] = json.loads if is_json else bencode.decode
             value = read(envelope.payload)
             whole = value if whole is None else _add(whole, value)
+    if whole is None:
+        return pending.parts[0]
     if pending.limit is not None and isinstance(whole, dict):
         name: Any = "calls" if is_json else b"calls"
         if isinstance(whole.get(name), list):

@@ -181,7 +181,7 @@ class NgSockets:
             # a full socket: the proxy asks again
             self.n_unsent += 1
             if error.errno == errno.EMSGSIZE:
-                sock.sendto(_cookie(reply) + _TOO_LONG, address)
+                self._reply(sock, address, _cookie(reply) + _TOO_LONG)
 
     def _on_connection(self, listener: socket.socket) -> None:
         try:

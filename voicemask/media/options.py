@@ -7,6 +7,7 @@ wrong at once.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def unix_path(key: str, text: str) -> Path:
     cure = "write unix:PATH, as in unix:/run/voicemask/control.sock"
     if not text.startswith("unix:") or not text[5:] or "\0" in text:
         raise _refuse(key, "does not begin with unix: and a path", cure)
-    if len(text[5:].encode()) > 100:
+    if len(os.fsencode(text[5:])) > 100:
         raise _refuse(key, "is longer than a Unix socket's path may be (100 bytes)", cure)
     return Path(text[5:])
 
@@ -149,7 +150,7 @@ def _number(low: int, high: int) -> Callable[[str, Any], int]:
 def _path(key: str, value: Any) -> Path:
     if not str(value) or "\0" in str(value):
         raise _refuse(key, "is no path", "name a file or folder")
-    return Path(value)
+    return Path(str(value))
 
 
 def _unix(key: str, value: Any) -> Path:
@@ -157,7 +158,9 @@ def _unix(key: str, value: Any) -> Path:
 
 
 def _many(read: Callable[[str], Any]) -> Callable[[str, Any], tuple[Any, ...]]:
-    def read_all(_: str, value: Any) -> tuple[Any, ...]:
+    def read_all(key: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, str | list | tuple):
+            raise _refuse(key, "is neither a text nor a list of texts", "write it in quotes")
         # a variable holds several as one text
         texts = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
         return tuple(read(str(text)) for text in texts)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-BEAT_S: Final = 0.5
+BEAT_S: Final = 0.9
 STALLED_AFTER_S: Final = 3.0
 KILLED_AFTER_S: Final = 30.0
 """A process that stood still so long is ended and started anew."""

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from voicemask.media import dispatcher as module
 from voicemask.media.dispatcher import Dispatcher, process_of, serve_forwarded
@@ -14,6 +16,7 @@ from voicemask.media.loop import Loop
 from voicemask.media.ng_server import Reply, bind
 from voicemask.media.options import Endpoint
 from voicemask.ng import bencode
+from voicemask.ng.message import Envelope
 
 N = 3
 
@@ -181,3 +184,34 @@ def test_what_names_no_call_or_is_no_request_is_an_error(service: Service, paylo
 def test_noise_is_not_answered(service: Service) -> None:
     service.client.send(b"noise")
     assert service.ask(b"") == b""
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    payload=st.one_of(
+        st.binary(max_size=100),
+        st.dictionaries(
+            st.sampled_from(["command", "call-id", "limit", "sdp", "flags"]),
+            st.one_of(st.text(max_size=8), st.integers(-5, 5), st.sampled_from(["list", "ping"])),
+        ).map(bencode.encode),
+    )
+)
+def test_any_message_is_survived(service: Service, payload: bytes) -> None:
+    service.ask(payload)
+    assert service.errors == []
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(frame=st.binary(min_size=1, max_size=60))
+def test_any_answer_of_a_process_is_survived(service: Service, frame: bytes) -> None:
+    heard: list[bytes] = []
+    envelope = Envelope(b"k", b"d7:command4:liste")
+    pending = module._Pending(envelope, heard.append, module._Whose.ALL, 1, {0, 1})
+    service.dispatcher._pending[10**6] = pending
+    service.dispatcher._settle(10**6, 0, b"k " + frame)
+    service.dispatcher._settle(10**6, 1, b"k d6:result2:oke")
+    assert len(heard) == 1

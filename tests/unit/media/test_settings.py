@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voicemask.capture.policy import Fill, Method, Policy
 from voicemask.errors import ConfigError
@@ -183,3 +185,21 @@ def test_the_key_file_beside_a_folder_is_where_recordings_are_read_with_it() -> 
 
     settings = make_settings({"rtp_address": "192.0.2.1", "recordings": "/srv/calls/"})
     assert settings.recording_key == key_file_beside(Path("/srv/calls/")) == Path("/srv/calls.key")
+
+
+@given(
+    given_options=st.dictionaries(
+        st.sampled_from(KEYS),
+        st.one_of(
+            st.none(),
+            st.text(max_size=30),
+            st.integers(),
+            st.booleans(),
+            st.lists(st.text(max_size=9)),
+        ),
+    )
+)
+def test_any_value_is_read_or_refused_in_words(given_options: dict[str, Any]) -> None:
+    settings, errors = read_options(given_options)
+    assert (settings is None) == bool(errors)
+    assert all(error.cure and "\n" not in str(error) for error in errors)
