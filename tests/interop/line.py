@@ -92,14 +92,15 @@ class Line:
         codec: str = "PCMU",
         send_key: Key | None = None,
         receive_key: Key | None = None,
+        sends: bool = True,
     ) -> None:
-        """Begin to send, or go on elsewhere or with another codec."""
+        """Begin to send, or go on elsewhere or with another codec; keys hold from now on."""
         with self._news:
             self.codec = codec
             self._protect = _context(send_key).protect if send_key else bytes
             self._unprotect = _context(receive_key).unprotect if receive_key else bytes
             self._to_rtcp = (address, rtcp_port or port + 1)
-            self._to = (address, port)
+            self._to = (address, port) if sends else None
 
     def fall_silent(self) -> None:
         """Send nothing at all."""

@@ -38,8 +38,8 @@ class Phone:
         port = values.pop("port", self.line.port)
         return describe(address, port, **values, version=self.version)  # type: ignore[arg-type]
 
-    def talk_to(self, there: Described | None, codec: str = "") -> None:
-        """Send media to where a description of the other side says."""
+    def talk_to(self, there: Described | None, codec: str = "", *, sends: bool = True) -> None:
+        """Send media to where a description of the other side says, or only take its keys."""
         assert there is not None, "no description came"
         theirs = None
         if self.key is not None:
@@ -53,6 +53,7 @@ class Phone:
             codec=codec or self.codecs[0],
             send_key=self.key,
             receive_key=theirs,
+            sends=sends,
         )
 
     def press(self, keys: str, how: str = "tones", *, over: Samples | None = None) -> None:
@@ -161,12 +162,13 @@ class Exchange:
         customer = customer or self.phone("caller")
         agent = agent or self.phone("callee")
         invited = self.invite(customer, agent, *extra)
-        agent.talk_to(invited.sdp)
+        agent.talk_to(invited.sdp, sends=False)
         agent.sip.do("200", agent.description())
         answered = customer.sip.expect("200")
         agent.sip.expect("confirmed")
         assert invited.sdp is not None and answered.sdp is not None
         customer.talk_to(answered.sdp)
+        agent.talk_to(invited.sdp)
         call = Call(customer, agent, answered.call_id, answered.sdp, invited.sdp)
         call.flows()
         return call
