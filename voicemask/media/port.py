@@ -14,7 +14,7 @@ from typing import Final
 
 from voicemask.errors import SrtpError
 from voicemask.live.stream import LiveStream
-from voicemask.media.ports import Pair, disconnect
+from voicemask.media.ports import RECEIVE_BYTES, Pair, disconnect
 from voicemask.media.source import Address, Source
 from voicemask.ng.plan import LocalPort, Remote
 from voicemask.rtp.packet import HEADER_BYTES, looks_like_rtcp
@@ -22,6 +22,8 @@ from voicemask.rtp.srtp import SrtpContext
 
 _LONGEST: Final = 2048
 _AUDIO: Final = "audio"
+_MOST_QUEUED: Final = RECEIVE_BYTES * 2 // 512
+"""Datagrams a socket may hold: the kernel doubles its buffer, and charges 512 bytes for each."""
 
 Tap = Callable[[bytes], None]
 
@@ -43,8 +45,8 @@ class Port:
     """
 
     __slots__ = (
-        "_is_audio", "_is_connected", "_rtcp", "_rtp", "_source", "_srtp_in", "_srtp_out",
-        "last_packet_s", "listener", "live", "local", "n_in", "n_out", "n_send_errors",
+        "_is_audio", "_is_connected", "_n_to_check", "_rtcp", "_rtp", "_source", "_srtp_in",
+        "_srtp_out", "last_packet_s", "listener", "live", "local", "n_in", "n_out", "n_send_errors",
         "n_strangers", "n_unusable", "octets_in", "octets_out", "pair", "remote", "sinks",
         "ssrc", "tap", "withholds",
     )  # fmt: skip
@@ -66,6 +68,7 @@ class Port:
         self._rtcp: socket.socket | None = pair.rtcp
         self._source: Source | None = None
         self._is_connected = False
+        self._n_to_check = 0  # packets still to be looked at since the socket was connected
         self._is_audio = True
         self._srtp_in: SrtpContext | None = None
         self._srtp_out: SrtpContext | None = None
@@ -93,9 +96,9 @@ class Port:
             self._srtp_out = SrtpContext(remote.send_key) if remote.send_key else None
         if old is None or _addressing(old) != _addressing(remote):
             self._source = Source(remote)
-            if self._is_connected:
+            if self._is_connected or self._n_to_check:
                 disconnect(self._rtp)
-                self._is_connected = False
+            self._is_connected, self._n_to_check = False, 0
 
     def on_rtp(self) -> None:
         """Take one datagram from the RTP socket."""
@@ -208,14 +211,21 @@ class Port:
         if lock is None or not lock.admits(source, data):
             self.n_strangers += 1
             return False
-        if lock.is_exact and not self._is_connected:
-            # from here on the kernel keeps strangers out
-            try:
-                self._rtp.connect(lock.expected)
-                self._is_connected = True
-            except OSError:
-                self.n_send_errors += 1
+        if lock.is_exact:
+            self._lock(lock.expected)
         return True
+
+    def _lock(self, party: Address) -> None:
+        """Have the kernel keep strangers out, and believe it when what it had queued is through."""
+        if self._n_to_check:
+            self._n_to_check -= 1
+            self._is_connected = not self._n_to_check
+            return
+        try:
+            self._rtp.connect(party)
+            self._n_to_check = _MOST_QUEUED
+        except OSError:
+            self.n_send_errors += 1
 
     def _opened(self, data: bytes) -> bytes | None:
         assert self._srtp_in is not None

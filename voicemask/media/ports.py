@@ -19,7 +19,7 @@ from voicemask.ng.plan import LocalPort
 
 _TRIES: Final = 64
 """Pairs tried before saying that none is free: others may use ports of our range."""
-_RECEIVE_BYTES: Final = 1 << 18
+RECEIVE_BYTES: Final = 1 << 18
 _EXPEDITED: Final = 46 << 2
 """DSCP EF, RFC 3246: voice."""
 _IN_USE: Final = (errno.EADDRINUSE, errno.EACCES)
@@ -119,7 +119,7 @@ def _open(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         if is_v6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED)
