@@ -11,6 +11,10 @@ import os
 import pwd
 import resource
 import signal
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from voicemask.errors import ConfigError
@@ -46,11 +50,24 @@ def harden(user: str = "") -> None:
         There is no such account, or this process may not become it.
     """
     os.umask(UMASK)
+    sys.excepthook = _say_places
+    sys.unraisablehook = lambda found: _say_places(
+        found.exc_type, found.exc_value, found.exc_traceback
+    )
     raise_open_files()
     if user:
         become(user)
     give_up_dumps()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _say_places(
+    kind: type[BaseException], _: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Say where an exception came from and not what it says, which may be part of a call."""
+    frames = traceback.extract_tb(trace)
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[::-1])
+    print(f"voicemask: {kind.__name__} at {places or 'an unknown place'}", file=sys.stderr)
 
 
 def give_up_dumps() -> None:

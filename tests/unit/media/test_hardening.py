@@ -101,3 +101,18 @@ def test_lock_memory_says_whether_it_could() -> None:
     assert in_child("print(hardening.lock_memory())")[0] in ("True", "False")
     limited = "resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))\n"
     assert in_child(limited + "print(hardening.lock_memory())") == ["False"]
+
+
+@pytest.mark.parametrize(
+    "code", ["raise RuntimeError('4242')", "\nclass A:\n def __del__(s): 1 / int('4242' * 0)\nA()"]
+)
+def test_an_exception_says_its_place_and_not_its_text(code: str) -> None:
+    program = f"from voicemask.media import hardening; hardening.harden(); {code}"
+    if code.startswith("\n"):
+        program = f"from voicemask.media import hardening\nhardening.harden(){code}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith("voicemask: ")
+    assert "Error at <string>:" in done.stderr
+    assert "42" not in done.stderr
