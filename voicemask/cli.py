@@ -455,7 +455,9 @@ def media(
 
     given = _given({key: options[key] for key in KEYS})
     settings = make_settings(_media_defaults() | given)
-    start_log(log_level.value if log_level else _default("log_level", LogLevel.INFO.value))
+    above = context.parent.params["log_level"] if context.parent else None
+    level = log_level or above
+    start_log(level.value if level else _default("log_level", LogLevel.INFO.value))
     return Supervisor(settings, log_at, launched=context.obj).run()
 
 

@@ -294,6 +294,27 @@ def test_media_serves_and_ends(tmp_path: Path) -> None:
         assert service.stderr.read() == ""
 
 
+@pytest.mark.parametrize(
+    ("before", "behind", "level"),
+    [((), (), "info"), (("debug",), (), "debug"), (("debug",), ("error",), "error")],
+)
+def test_media_logs_from_the_level_that_was_given(
+    before: tuple[str, ...],
+    behind: tuple[str, ...],
+    level: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from voicemask import console
+    from voicemask.media.supervisor import Supervisor
+
+    monkeypatch.setattr(console, "_log_level", None)
+    monkeypatch.setattr(Supervisor, "run", lambda _: 0)
+    options = [("--log-level", *value) if value else () for value in (before, behind)]
+    shown = run(*options[0], "media", "--rtp-address", "127.0.0.1", *options[1])
+    assert shown.exit_code == 0
+    assert console._log_level == level
+
+
 def test_media_takes_its_settings_from_the_file_and_options_outweigh_it() -> None:
     Path("voicemask.toml").write_text('[media]\nrtp_address = "192.0.2.1"\nhold = -1\n')
     assert "'hold'" in run("media").stderr
