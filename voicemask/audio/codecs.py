@@ -83,11 +83,12 @@ class G711Codec:
 
     def __init__(self, law: g711.Law) -> None:
         self._law = law
+        self._floats = to_float32(g711.decode(np.arange(256, dtype=np.uint8), law))
         self.name = "PCMU" if law is g711.Law.MU else "PCMA"
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
         _refuse_length(self.name, len(payload), self.rate_hz)
-        return to_float32(g711.decode(np.frombuffer(payload, np.uint8), self._law))
+        return self._floats[np.frombuffer(payload, np.uint8)]
 
     def encode(self, audio: NDArray[np.float32]) -> bytes:
         return g711.encode(to_int16(audio), self._law).tobytes()

@@ -58,7 +58,7 @@ class Call:
         """Take datagrams in the order they arrived; give what is ready to leave."""
         out = Output()
         for arrival in arrivals:
-            out.extend(self._legs[arrival.channel].push(arrival))
+            self._legs[arrival.channel].push(arrival, out)
         return out
 
     def info(self, channel: int, at_ns: int, digit: Digit, duration_ms: int = 0) -> None:

@@ -84,22 +84,21 @@ class Leg:
         self._section: Section | None = None
         self._came_ns = self._heard_ns = 0  # latest datagram, latest audio
         self._marked = 0
+        self._settled = 0  # how far the arbiter was told to go
         self._ended = 0  # where the last section ended, in samples of the call
         self._arbiter = Arbiter(plan.channel, means.rate_hz)
 
-    def push(self, arrival: Arrival) -> Output:
+    def push(self, arrival: Arrival, out: Output) -> None:
         """Take one datagram."""
-        out = Output()
         self._came_ns = max(self._came_ns, arrival.at_ns)
         try:
             packet = RtpPacket.parse(arrival.data)
         except PacketError:
             out.sent.append(self._unexamined(arrival.index, arrival.data))
-            return out
+            return
         tag = (arrival.index, arrival.at_ns, arrival.data)
         self._take_all(self._reorder.push(packet, tag), out)
         self._advance(out)
-        return out
 
     def info(self, at_ns: int, digit: Digit, duration_ms: int) -> None:
         """Take a SIP INFO digit that came at `at_ns`."""
@@ -340,7 +339,9 @@ class Leg:
         """Give the position of a packet's audio; None when its time has gone by."""
         stream, timestamp = self._stream(item.packet.ssrc), item.packet.timestamp
         start = stream.timeline.place(timestamp, self._arrival(item, section), section.end)
-        self._told(stream, stream.tracker.advance(stream.timeline.ticks(timestamp)))
+        over = stream.tracker.advance(stream.timeline.ticks(timestamp))
+        if over:
+            self._told(stream, over)
         if start < section.end - _MAX_BACK_MS * section.rate_hz // 1000:
             return None
         return max(start, section.end)
@@ -457,4 +458,7 @@ class Leg:
     def _advance(self, out: Output) -> None:
         if self._section is not None:
             late = _SETTLED_MS * self._means.rate_hz // 1000
-            out.presses += self._arbiter.advance(self._section.scaled(self._section.final) - late)
+            settled = self._section.scaled(self._section.final) - late
+            if settled > self._settled:
+                self._settled = settled
+                out.presses += self._arbiter.advance(settled)

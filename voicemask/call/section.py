@@ -31,7 +31,7 @@ from voicemask.rtp.packet import RtpPacket
 _SILENCE_SAMPLES: Final = 8192
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """A packet waiting for its samples to be final.
 
@@ -139,9 +139,10 @@ class Section:
 
     def place(self, start: int, audio: NDArray[np.float32], out: Output) -> list[Tone]:
         """Lay audio down at `start`, silence before it where there is a gap."""
-        tones = self._extend(start, out)
+        tones = self._extend(start, out) if start > self._tape.end else []
         self._tape.append(audio)
-        return tones + self._feed(self._tape.end - self._hold, out)
+        until = self._tape.end - self._hold
+        return tones + self._feed(until, out) if until >= self._pushed + self._block else tones
 
     def leave_gap(self, until: int, out: Output) -> list[Tone]:
         """Lay down silence up to `until`, for packets whose audio we do not have."""
@@ -220,7 +221,7 @@ class Section:
             self._told = self._final
         while self._held and self._held[0].end <= self._final:
             out.sent.append(self._finish(self._held.popleft()))
-        keep = min([self._final] + [held.start for held in self._held])
+        keep = min(self._final, min((held.start for held in self._held), default=self._final))
         self._tape.drop(keep)
         for ranges in (self._touched, self._gaps):
             while ranges and ranges[0][1] <= keep:

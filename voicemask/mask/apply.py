@@ -164,9 +164,7 @@ class Masker:
 
     def passes(self, start: int, end: int) -> bool:
         """Tell whether ``[start, end)`` is under `open` as a whole."""
-        return all(
-            policy is Policy.OPEN for *_, policy in self._line.runs(start, max(end, start + 1))
-        )
+        return self._line.only(Policy.OPEN, start, max(end, start + 1))
 
     def set_policy(self, policy: Policy, at: int | None = None) -> None:
         """Set what the sink may hear from sample `at` on; None: from the next one fed.

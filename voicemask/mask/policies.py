@@ -101,6 +101,12 @@ class PolicyLine:
                 found.append((start, stop))
         return found
 
+    def only(self, policy: Policy, begin: int, end: int) -> bool:
+        """Tell whether all of ``[begin, end)`` is under one policy."""
+        if len(self._policies) == 1:
+            return self._policies[0] is policy
+        return all(other is policy for *_, other in self.runs(begin, end))
+
     def forget(self, before: int) -> None:
         """Let go of runs that ended before a sample."""
         while len(self._starts) > 1 and self._starts[1] <= before:

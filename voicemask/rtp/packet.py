@@ -76,6 +76,11 @@ class RtpPacket:
         first, second, sequence, timestamp, ssrc = _FIXED.unpack_from(data)
         if first >> 6 != VERSION:
             raise PacketError("RTP packet", "not version 2", _CURE)
+        if first == VERSION << 6:
+            # nothing optional: nearly every packet
+            payload = bytes(data[HEADER_BYTES:])
+            kind, marker = second & 0x7F, second > 0x7F
+            return cls(kind, sequence, timestamp, ssrc, payload, marker)
         csrcs, at = _parse_csrcs(data, first & 0x0F)
         extension = None
         if first & 0x10:

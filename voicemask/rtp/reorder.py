@@ -100,6 +100,11 @@ class ReorderBuffer(Generic[TagT]):
         if abs(sequence - self._newest) > MAX_JUMP:
             self._stray(packet, tag, out)
             return out
+        if sequence == self._next and not self._held:
+            # in order, nothing waits: nearly every packet
+            self._newest = max(self._newest, sequence)
+            out.packets.append(self._ordered(sequence, packet, tag))
+            return out
         self._place(sequence, packet, tag, out)
         out.packets.extend(self._ready())
         return out
@@ -154,6 +159,9 @@ class ReorderBuffer(Generic[TagT]):
 
     def _give(self, sequence: int) -> Ordered[TagT]:
         packet, tag = self._held.pop(sequence)
+        return self._ordered(sequence, packet, tag)
+
+    def _ordered(self, sequence: int, packet: RtpPacket, tag: TagT) -> Ordered[TagT]:
         n_lost = 0 if self._next is None else sequence - self._next
         self._next = sequence + 1
         self._recent[sequence] = None

@@ -38,6 +38,9 @@ class Timeline:
         self._rate_hz = rate_hz
         self._pin: tuple[int, int] | None = None
         self._last_ticks = 0
+        self._back, self._ahead, self._drift = (
+            ms * rate_hz // 1000 for ms in (MAX_BACK_MS, MAX_AHEAD_MS, MAX_DRIFT_MS)
+        )
 
     def restart(self) -> None:
         """Begin a new run: the next packet is pinned by its arrival."""
@@ -83,10 +86,8 @@ class Timeline:
         ticks = self.ticks(timestamp)
         position = self.position(ticks)
         leap = position - end
-        back, ahead, drift = (
-            ms * self._rate_hz // 1000 for ms in (MAX_BACK_MS, MAX_AHEAD_MS, MAX_DRIFT_MS)
-        )
-        if leap < -back or (leap > ahead and abs(position - arrival) > drift):
+        strays = leap > self._ahead and abs(position - arrival) > self._drift
+        if leap < -self._back or strays:
             position = max(arrival, end)
             self._pin = (ticks, position)
         self._last_ticks = ticks
