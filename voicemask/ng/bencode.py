@@ -49,15 +49,15 @@ def encode(value: object) -> bytes:
     TypeError
         A value of another type: an error of ours.
     """
-    if isinstance(value, bool | int):
-        return b"i%de" % value
     if isinstance(value, str):
         value = value.encode("utf-8", "replace")
     if isinstance(value, bytes):
         return b"%d:%b" % (len(value), value)
-    if isinstance(value, Mapping):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, dict | Mapping):
         items = sorted((_key(key), encode(item)) for key, item in value.items())
-        return b"d" + b"".join(encode(key) + item for key, item in items) + b"e"
+        return b"d" + b"".join(b"%d:%b%b" % (len(key), key, item) for key, item in items) + b"e"
     if isinstance(value, Sequence):
         return b"l" + b"".join(encode(item) for item in value) + b"e"
     raise TypeError(f"bencode has no {type(value).__name__}")

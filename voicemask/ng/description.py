@@ -190,9 +190,11 @@ def _kind(line: bytes) -> bytes:
 
 
 def _attribute(line: bytes) -> str:
-    if _kind(line) != b"a":
-        return ""
-    return _text(line)[2:].partition(":")[0].strip().lower()
+    if not line.startswith(b"a="):
+        line = line.lstrip()
+        if not line.startswith(b"a="):
+            return ""
+    return line[2:].partition(b":")[0].strip().lower().decode("utf-8", "replace")
 
 
 def _ending_of(line: bytes) -> bytes:

@@ -345,7 +345,7 @@ class _Answer:
         mux = mine.mux_asked and (mine.mux_granted or remote.rtcp_mux)
         mux = mux or mine.port.rtp_port == mine.port.rtcp_port
         mine = replace(mine, remote=with_mux(offered, mux), offered=None)
-        theirs = replace(theirs, remote=remote, offered=None, ours=_sole(remote, theirs))
+        theirs = replace(theirs, remote=remote, offered=None, ours=_still_offered(remote, theirs))
         return mine, theirs, self._facing(mine, mux=mux)
 
     def _facing(self, mine: Medium, *, mux: bool) -> Facing:
@@ -378,8 +378,8 @@ def _withdrawn(medium: Medium | None) -> Medium | None:
     return replace(medium, offered=replace(medium.remote, port=0))
 
 
-def _sole(remote: Remote, medium: Medium) -> tuple[CryptoKey, ...]:
-    """Keep offering all keys: another branch may answer with another one."""
+def _still_offered(remote: Remote, medium: Medium) -> tuple[CryptoKey, ...]:
+    """Give the keys that stay on offer: all, since another branch may answer with another one."""
     return medium.ours if remote.send_key is not None else ()
 
 

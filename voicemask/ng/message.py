@@ -11,6 +11,7 @@ key=[a b]``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,6 +26,7 @@ MAX_REPLY_BYTES: Final = 65507
 """The most a UDP datagram over IPv4 holds."""
 MAX_NAME_CHARACTERS: Final = 512
 _MAX_INTEGER: Final = 10**15
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Encoding(Enum):
@@ -118,7 +120,7 @@ def to_text(key: str, value: bytes) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         raise NgError(key, "is not UTF-8") from None
-    if len(text) > MAX_NAME_CHARACTERS or not all(char >= " " and char != "\x7f" for char in text):
+    if len(text) > MAX_NAME_CHARACTERS or _CONTROL.search(text):
         raise NgError(key, "is too long or holds a control character")
     return text
 
@@ -187,7 +189,7 @@ def to_text_long(key: str, value: bytes) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         raise NgError(key, "is not UTF-8") from None
-    return "".join(char if char >= " " and char != "\x7f" else " " for char in text)
+    return _CONTROL.sub(" ", text)
 
 
 def _as_bytes(value: Value) -> bytes:

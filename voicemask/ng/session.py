@@ -24,7 +24,7 @@ from voicemask.ng import exchange
 from voicemask.ng.cache import ReplyCache
 from voicemask.ng.deletion import left_after_delete
 from voicemask.ng.description import parse_description
-from voicemask.ng.dialog import Call, Party
+from voicemask.ng.dialog import Call
 from voicemask.ng.exchange import Outcome, Reservations, Signal
 from voicemask.ng.flags import Options, read_options
 from voicemask.ng.forks import Forks
@@ -39,6 +39,7 @@ from voicemask.ng.message import (
 from voicemask.ng.plan import MediaSide, RecordingAction, Trigger
 from voicemask.ng.remote import Terms
 from voicemask.ng.report import call_report, plain
+from voicemask.ng.selection import chosen_party
 from voicemask.ng.wishes import WHOLE_CALL, Wish, WishBook, Wishes
 
 Fields: TypeAlias = dict[str, Any]
@@ -223,7 +224,7 @@ class NgServer:
         """Mask keys or everything, of a call or of a party."""
         record, options = self._record(request), read_options(request)
         wish = _wish(request)
-        number = _chosen(record.call, request, options)
+        number = chosen_party(record.call, request, options)
         if wish is Wish.DTMF and not options.dtmf.is_on:
             wishes = record.wishes.dropped(number, wish)
             return self._change(record, number, wishes, options.warnings)
@@ -237,7 +238,7 @@ class NgServer:
     def unblock(self, request: Request) -> Fields:
         """Go back to what is configured, as far as nothing else was asked for."""
         record, options = self._record(request), read_options(request)
-        number = _chosen(record.call, request, options)
+        number = chosen_party(record.call, request, options)
         everywhere = number == WHOLE_CALL and options.is_for_all
         wishes = record.wishes.dropped(number, _wish(request), everywhere=everywhere)
         return self._change(record, number, wishes, options.warnings)
@@ -368,35 +369,6 @@ def _wish(request: Request) -> Wish:
     if what == "dtmf":
         return Wish.DTMF
     return Wish.SILENCE if "silence" in request.text("command").lower() else Wish.MEDIA
-
-
-def _chosen(call: Call, request: Request, options: Options) -> int:
-    """Find the party a command names: by tag if it is `directional`, by address, by label.
-
-    Raises
-    ------
-    NgError
-        It names one that is not there: better than masking another one.
-    """
-    from_tag, address = request.text("from-tag"), request.text("address")
-    found: Party | None
-    if from_tag and options.is_directional:
-        found = call.tagged(from_tag)
-    elif address:
-        found = next((party for party in call.parties if _receives_at(party, address)), None)
-    elif options.label:
-        labels = (party for party in call.parties if party.label == options.label)
-        found = next(labels, None)
-    else:
-        return WHOLE_CALL
-    if found is None:
-        raise NgError("from-tag, address or label", "names no party of this call")
-    return found.number
-
-
-def _receives_at(party: Party, address: str) -> bool:
-    remotes = [medium.remote for medium in party.media if medium is not None]
-    return any(remote is not None and remote.address == address for remote in remotes)
 
 
 COMMANDS: Final[Mapping[str, Callable[[NgServer, Request], Fields]]] = {
