@@ -41,7 +41,7 @@ class MediaProcess:
     """The parts of a media process, wired."""
 
     def __init__(self, start: Start, sockets: Sockets) -> None:
-        self._index = start.index
+        self._number = start.index
         self._sockets = sockets
         self._settings = start.settings
         self._reporter = Reporter(sockets.report)
@@ -73,7 +73,7 @@ class MediaProcess:
 
     def log(self, level: str, event: str, facts: Mapping[str, str | int | float]) -> None:
         """Have the parent write a log line; it never waits."""
-        self._reporter.log(level, event, {"process": self._index, **facts})
+        self._reporter.log(level, event, {"process": self._number, **facts})
 
     def on_event(self, event: NodeEvent) -> None:
         """Pass on what the node tells."""
@@ -168,7 +168,7 @@ class MediaProcess:
         """Tell how this process does."""
         return {
             "pid": os.getpid(),
-            "process": self._index,
+            "process": self._number,
             "errors": self.n_errors,
             "alerts": self._n_alerts,
             "recorder": self._recorder.is_running if self._recorder is not None else None,
