@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.fuzz.ng_datagrams import requests
+from tests.fuzz.ng_datagrams import datagram, requests
+from tests.unit.ng.fakes import FakeMedia
 from voicemask.errors import NgError, PacketError, SrtpError
 from voicemask.ng import bencode
 from voicemask.ng.message import (
@@ -21,6 +22,9 @@ from voicemask.ng.message import (
     read_request,
     write_reply,
 )
+from voicemask.ng.plan import CallState
+from voicemask.ng.remote import Terms
+from voicemask.ng.session import NgServer
 from voicemask.rtp.event import EventTracker, parse_event, serialize_event, unwrap
 from voicemask.rtp.packet import RtpPacket, looks_like_rtcp, looks_like_rtp
 from voicemask.rtp.reorder import ReorderBuffer
@@ -36,6 +40,8 @@ class Target:
     run: Callable[[bytes], None]
     seeds: Sequence[bytes]
     max_bytes: int = 2048
+    n_runs: int = 3000
+    """In a test."""
 
 
 def rtp_packet(data: bytes) -> None:
@@ -93,6 +99,9 @@ def sdp(data: bytes) -> None:
         assert 0 <= media.port <= 0xFFFF
         assert 1 <= media.ptime_ms <= 200
         assert all(0 <= entry.number <= 127 for entry in media.payload_types)
+
+
+_REQUESTS = requests("call")
 
 
 def _key(suite: str) -> CryptoKey:
@@ -153,6 +162,37 @@ def ng_message(data: bytes) -> None:
     assert read_request(Envelope(b"c", written.partition(b" ")[2]))
 
 
+class _Media(FakeMedia):
+    """Closes a call's subscriptions with it, as the node does."""
+
+    def end(self, call_id: str) -> CallState:
+        for key in [key for key in self.forks if key[0] == call_id]:
+            self.end_fork(*key)
+        return super().end(call_id)
+
+
+def ng_session(data: bytes) -> None:
+    """A call's life as far as the first byte says, then whatever comes: no port is lost.
+
+    Every message is answered or has no cookie; ports that are open belong to a call or to a
+    subscription; nothing is left when every call is deleted.
+    """
+    if not data:
+        return
+    media = _Media()
+    server = NgServer(media, Terms(bytes))
+    for message in [*_REQUESTS[: data[0] % len(_REQUESTS)], data[1:]]:
+        reply = server.handle(message, "127.0.0.1:2", 0.0)
+        assert (reply is None) == (open_envelope(message) is None)
+        planned = {m.port for plan in media.plans.values() for p in plan.parties for m in p.media}
+        forked = {medium.port for fork in media.forks.values() for medium in fork.media}
+        assert media.open == planned | forked
+    for number, call_id in enumerate(media.call_ids()):
+        end = (("call-id", call_id), ("from-tag", ""), ("delete-delay", 0), ("command", "delete"))
+        server.handle(datagram(f"end{number}", *end), "127.0.0.1:2", 0.0)
+    assert not media.open and not media.plans
+
+
 def _seed_sdp() -> bytes:
     return (
         b"v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -163,7 +203,6 @@ def _seed_sdp() -> bytes:
     )
 
 
-_REQUESTS = requests("call")
 _PACKET = RtpPacket(101, 65535, 2**32 - 160, 7, b"\x05\x8a\x03\x20", csrcs=(1, 2)).serialize()
 TARGETS = {
     "rtp_packet": Target(rtp_packet, [_PACKET, b"\xb1" + _PACKET[1:] + b"\0\0\0\4"]),
@@ -175,5 +214,8 @@ TARGETS = {
     "sdp": Target(sdp, [_seed_sdp(), b"m=audio " + b"1" * 5000 + b" RTP/AVP 0"], 8192),
     "bencode": Target(bencode_value, [data.partition(b" ")[2] for data in _REQUESTS]),
     "ng_message": Target(ng_message, _REQUESTS, 4096),
+    "ng_session": Target(
+        ng_session, [bytes([n]) + data for n in (0, 1, 2, 5, 17) for data in _REQUESTS], 4096, 400
+    ),
     "srtp": Target(srtp, [bytes([n]) + packet for n, packet in enumerate(_GENUINE.values())]),
 }

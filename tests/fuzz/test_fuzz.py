@@ -19,7 +19,7 @@ HAS_ATHERIS = sys.version_info < (3, 14) and platform.machine() == "x86_64"
 @pytest.mark.skipif(not HAS_ATHERIS, reason="atheris has no wheel for this machine")
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_a_promise_holds_for_mutated_input(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", name, "-runs=5000"]
+    command = [sys.executable, "-m", "tests.fuzz", name, f"-runs={TARGETS[name].n_runs}"]
     run = subprocess.run(
         [*command, "-seed=1", f"-artifact_prefix={tmp_path}/"],
         cwd=ROOT,
@@ -28,12 +28,12 @@ def test_a_promise_holds_for_mutated_input(name: str, tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "Done 5000 runs" in run.stderr
+    assert f"Done {TARGETS[name].n_runs} runs" in run.stderr
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_a_promise_holds_for_the_seeds(name: str) -> None:
     for seed in TARGETS[name].seeds:
         TARGETS[name].run(seed)
-        for cut in range(min(len(seed), 300)):
+        for cut in range(0, min(len(seed), 300), 29):
             TARGETS[name].run(seed[:cut])
