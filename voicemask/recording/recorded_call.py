@@ -34,6 +34,8 @@ BLOCK_MS: Final = 250
 IDLE_MS: Final = 200
 """Where no audio came for so long, the time line goes on without."""
 _REORDER_MS: Final = 80
+_STEP_PACKETS: Final = 8
+"""Packets looked at together: 80 ms of a call whose two directions talk."""
 _RETRY_NS: Final = 2_000_000_000
 _NS: Final = 1_000_000_000
 _WIDE: Final = frozenset({"G722", "OPUS"})
@@ -96,13 +98,19 @@ class RecordedCall:
         if channel in self._n_packets:
             self._arrivals.append(Arrival(channel, 0, at_ns, data))
 
+    @property
+    def is_due(self) -> bool:
+        """Whether enough packets wait to be worth a step before the next tick."""
+        return len(self._arrivals) >= _STEP_PACKETS
+
     def step(self) -> None:
         """Go on with the packets that came."""
         if not self._arrivals:
             return
         arrivals, self._arrivals = self._arrivals, []
-        for arrival in arrivals:
-            self._n_packets[arrival.channel]["received"] += 1
+        for channel in self._channels:
+            n = sum(arrival.channel == channel for arrival in arrivals)
+            self._n_packets[channel]["received"] += n
         self._now_ns = max(self._now_ns, arrivals[-1].at_ns)
         self._take(self._call.push(arrivals))
 
@@ -110,6 +118,7 @@ class RecordedCall:
         """Let time go on, and try again what failed."""
         self._now_ns = max(self._now_ns, clock_ns - self._start.clock_ns)
         self._take(self._call.idle(self._now_ns - IDLE_MS * 1_000_000))
+        self._advance_mix()
         failed = self._writer is None or self._writer.is_failed
         if self._start.recording_id is not None and failed and self._now_ns >= self._retry_ns:
             self._disk(self._retry)
@@ -153,6 +162,7 @@ class RecordedCall:
         """End the call and its recording."""
         self.step()
         self._take(self._call.flush())
+        self._advance_mix()
         self._write(*self._mix.finish())
         if self._start.recording_id is None:
             return
@@ -190,11 +200,18 @@ class RecordedCall:
         self._is_degraded |= any(span.reason is Reason.UNDECODABLE for span in out.spans)
         if self._start.recording_id is None:
             return
-        self._mix.take(out.audio)
-        for channel in self._channels:
-            self._mix.advance(channel, self._call.settled(channel))
+        if out.audio:
+            self._mix.take(out.audio)
+            self._write(*self._mix.give())
         if out.spans:
             self._note(lambda writer: writer.spans(out.spans))
+
+    def _advance_mix(self) -> None:
+        """Let directions that never spoke go on in silence."""
+        if self._start.recording_id is None:
+            return
+        for channel in self._channels:
+            self._mix.advance(channel, self._call.settled(channel))
         self._write(*self._mix.give())
 
     def _write(self, start: int, audio: Stereo) -> None:

@@ -58,7 +58,7 @@ class Recorder:
         """Calls that were ended by an error of ours."""
 
     def take(self, frames: Iterable[Frame]) -> None:
-        """Take frames in order, then go on with every call they touched."""
+        """Take frames in order, then go on with the calls that have enough of them."""
         calls, touched = self._calls, self._touched
         for frame in frames:
             if frame.kind == _PACKET:
@@ -76,7 +76,8 @@ class Recorder:
                 if frame.kind == FrameKind.STOP:
                     calls.pop(frame.key, None)
         for key in touched:
-            self._guarded(key, _nothing, _NO_FRAME)
+            if key in calls and calls[key].is_due:
+                self._guarded(key, _nothing, _NO_FRAME)
         touched.clear()
 
     def finish(self, reason: str = _MEDIA_GONE) -> None:
