@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tests.interop.ng import NgClient
 from tests.interop.ports import PortBlock
 from tests.interop.process import Process
+from voicemask.recording.keys import load_keys
+from voicemask.recording.library import Entry, list_recordings
 
 RUN = "import sys; from voicemask.cli import main; sys.exit(main())"
 
@@ -86,11 +88,11 @@ class Node:
 
     def recording_of(self, call_id: str) -> Recorded:
         """Open the one recording of a call."""
+        entries = list_recordings(self.recordings, load_keys(self._key))
+        (entry,) = (entry for entry in entries if entry.call_id == call_id)
+        path = self.folder / f"{entry.name}.wav"
         where = ("--recordings", self.recordings, "--recording-key", self._key)
-        listed = voicemask("recordings", "list", "--format", "jsonl", *where).splitlines()
-        (entry,) = (row for row in map(json.loads, listed) if row["call_id"] == call_id)
-        path = self.folder / f"{entry['id']}.wav"
-        voicemask("recordings", "export", entry["id"], path, *where)
+        voicemask("recordings", "export", entry.name, path, *where)
         audio, rate_hz = sf.read(path, dtype="float32", always_2d=True)
         return Recorded(np.ascontiguousarray(audio.T), rate_hz, entry)
 
@@ -108,7 +110,7 @@ class Node:
 class Recorded:
     """A recording as it was exported: (2, n) audio, customer first, and its entry in the list."""
 
-    def __init__(self, audio: NDArray[np.float32], rate_hz: int, entry: dict[str, Any]) -> None:
+    def __init__(self, audio: NDArray[np.float32], rate_hz: int, entry: Entry) -> None:
         self.audio, self.rate_hz, self.entry = audio, rate_hz, entry
 
 
