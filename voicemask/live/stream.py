@@ -54,6 +54,8 @@ from voicemask.rtp.timeline import Timeline
 
 EVENT_GUARD_MS: Final = 60
 """Filled either side of an event: its timestamp trails the onset by 20-60 ms (docs/detector.md)."""
+PATIENCE_MS: Final = 20
+"""A packet that came before its turn waits so long for the ones before it."""
 INFO_AFTER_MS: Final = 100
 """Filled from a SIP INFO on, besides what is held."""
 FILL_HOLD_MS: Final = 300
@@ -216,7 +218,7 @@ class LiveStream:
                 self._take_early(now_s)
         elif ahead < _N_AHEAD:
             if not self._early:
-                self._early_due_s = now_s + LONGEST_HOLD_MS / 1000
+                self._early_due_s = now_s + PATIENCE_MS / 1000
                 self._arm(self._early_due_s)
             self._early[seq] = (data, now_s)
         elif ahead > 0xFFFF - _N_AHEAD:
@@ -231,7 +233,7 @@ class LiveStream:
         self._unsettle()
         self.deadline_s = None
         held = self._held
-        if self._early and (self._early_due_s <= now_s or (held and held[0].due_s <= now_s)):
+        if self._early and self._early_due_s <= now_s:
             self._skip_lost(now_s)
         while held and held[0].due_s <= now_s:
             self._let_go(held.popleft())
@@ -339,7 +341,7 @@ class LiveStream:
             self._accept(entry[0], now_s)
             self._next_seq = (self._next_seq + 1) & 0xFFFF
         if self._early:
-            self._early_due_s = now_s + LONGEST_HOLD_MS / 1000
+            self._early_due_s = now_s + PATIENCE_MS / 1000
             self._arm(self._early_due_s)
 
     def _arm(self, at_s: float) -> None:
@@ -447,7 +449,7 @@ class LiveStream:
     def _fill_in(self, head: bytes, now_s: float, start: int = -1, end: int = -1) -> None:
         """Put fill in the place of a packet, where no audio stands there already."""
         kind, number = self._kind, self._payload_type
-        if kind is None:
+        if kind is None or number < 0:  # none came since the types were agreed on
             number, kind = self._preferred()
         if kind is None or kind.coder is None:
             self.n_dropped += 1
@@ -537,7 +539,7 @@ class LiveStream:
         self._n_packet = n
         self._n_row = row_samples(n, self.rate_hz)
         hold = self.means.hold_ms * self.rate_hz // 1000
-        self._n_after = max(self._n_row - n - self._lead, hold - n)
+        self._n_after = max(self._n_row - n - self._lead, hold)
         packet_ms = 1000 * n // self.rate_hz
         longest_ms = max(LONGEST_HOLD_MS, packet_ms + 15, self.means.hold_ms + 15)
         if self.means.method is Method.FILL:
@@ -602,13 +604,13 @@ class LiveStream:
         unsafe = None
         if held.end - held.start != self._n_packet:
             end = begin + row_samples(held.end - held.start, self.rate_hz)
+        # what the detector has not come to is suppressed, whatever the method
+        suppresses = self.means.method is not Method.FILL or held.end > self.safe_until
         if begin >= tape.begin and end <= tape.end and not self._fills:
             row = tape.view(begin, end)
             row = row if isinstance(row, bytes) else row.copy()
         else:
-            row, unsafe = self._patched_row(begin, end)
-        # what the detector has not come to is suppressed, whatever the method
-        suppresses = self.means.method is not Method.FILL or held.end > self.safe_until
+            row, unsafe = self._patched_row(begin, end, suppresses=suppresses)
         self._ready.append(
             Ready(
                 self, Slot.RENDERED, held.head, held.payload, held.tail, held.start,
@@ -629,7 +631,7 @@ class LiveStream:
         )
 
     def _patched_row(
-        self, begin: int, end: int
+        self, begin: int, end: int, *, suppresses: bool
     ) -> tuple[bytes | NDArray[np.float32], NDArray[np.bool_]]:
         """A row with fill where there is no audio, and where fill is wanted."""
         tape, hop = self._tape, self._hop
@@ -641,7 +643,8 @@ class LiveStream:
             row = np.zeros(end - begin, np.float32)
             row[first - begin : last - begin] = tape.view(first, last)
         unsafe = np.zeros((end - begin) // hop, bool)
-        for start, stop in ((begin, first), (last, end), *self._fills):
+        missing = ((begin, first), (last, end)) if suppresses else ()
+        for start, stop in (*missing, *self._fills):
             low, high = max(start, begin) - begin, min(stop, end) - begin
             if high > low:
                 unsafe[low // hop : -(-high // hop)] = True
