@@ -565,7 +565,8 @@ class LiveStream:
             return
         if n_gap <= 0:
             return
-        self.mark(tape.end, position)
+        if self.means.method is not Method.FILL:
+            self.mark(tape.end, position)
         if isinstance(tape, Octets):
             tape.append(_SILENCE[_law(self._kind)] * n_gap)
         else:
