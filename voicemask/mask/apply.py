@@ -11,7 +11,6 @@ a function of the raw audio on a fixed grid, so it too is the same whenever it b
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +24,7 @@ from voicemask.dtmf.goertzel import BLOCK, RATE_HZ
 from voicemask.dtmf.profile import load_profile
 from voicemask.mask.background import HISTORY_BLOCKS, Background
 from voicemask.mask.fill import filled
+from voicemask.mask.fills import FADE_MS, Fills, OpenFill
 from voicemask.mask.finder import SpanFinder, Stretch
 from voicemask.mask.policies import FILLING, PolicyLine, Run
 from voicemask.mask.span import Reason, Span
@@ -36,10 +36,6 @@ F32 = NDArray[np.float32]
 _MASKING: Final = frozenset(Policy) - {Policy.OPEN}
 _SUPPRESSING: Final = frozenset({Policy.CAPTURE})
 
-_FADE_MS: Final = 4.0
-"""Cross-fade at either edge of a fill, inside the guard: no click, and no tone in it."""
-_JOIN_MS: Final = 30.0
-"""Fills nearer than this become one: a scrap of speech between two keys is worth nothing."""
 _AHEAD_S: Final = 10
 """While nothing is filled, marks this far ahead are kept for the policy that may follow."""
 _REMEMBERED_S: Final = 8
@@ -73,20 +69,6 @@ class Masked:
     patches: tuple[Patch, ...]
     spans: tuple[Span, ...]
     tones: tuple[Tone, ...]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A fill that may still grow."""
-
-    start: int
-    end: int
-    reason: Reason
-    level_dbfs: float | None
-    noise_dbfs: float = 0.0
-    fades_in: bool = True
-    fades_out: bool = True
-    is_left_out: bool = False
 
 
 class Masker:
@@ -130,15 +112,15 @@ class Masker:
         self._background = Background(n_channels, bank)
         self._before_mute = Background(n_channels, bank)
         self._decoder = Decoder(load_profile("decode").receiver)
-        self._fade = round(_FADE_MS * rate_hz / 1000)
-        self._join = round(_JOIN_MS * rate_hz / 1000)
+        self._fade = round(FADE_MS * rate_hz / 1000)
         self._n_in = 0
         self._final = 0
         self._raw = Window(n_channels)
         self._suppressor: Suppressor | None = None
         self._suppressed = Window(n_channels)
-        self._wanted: list[list[_Open]] = [[] for _ in range(n_channels)]
-        self._open: list[deque[_Open]] = [deque() for _ in range(n_channels)]
+        self._fills = [
+            Fills(channel, rate_hz, self._background, self._line) for channel in range(n_channels)
+        ]
         self._mute_dbfs: dict[tuple[int, int], float] = {}  # by channel and where the mute began
         self._mute_told = 0
         self._follow_policy()
@@ -210,7 +192,7 @@ class Masker:
         """
         if start < self._final:
             raise ValueError(f"a mark at sample {start} comes after {self._final} was final")
-        self._wanted[channel].append(_Open(start, end, reason, None))
+        self._fills[channel].want(start, end, reason, None)
         self._drop_unwanted()
 
     def _follow_policy(self) -> None:
@@ -235,16 +217,15 @@ class Masker:
             start = stretch.start * self._rate_hz // RATE_HZ
             end = -(-stretch.end * self._rate_hz // RATE_HZ)
             level_dbfs = float(round(stretch.level_dbfs))
-            self._wanted[stretch.channel].append(_Open(start, end, Reason.TONE, level_dbfs))
+            self._fills[stretch.channel].want(start, end, Reason.TONE, level_dbfs)
 
     def _drop_unwanted(self) -> None:
         """While nothing is filled, keep no list of what might have been."""
         if self._line.holds(FILLING, self._final):
             return
         farthest = self._n_in + _AHEAD_S * self._rate_hz
-        for channel in range(self._n_channels):
-            wanted = self._wanted[channel]
-            self._wanted[channel] = [w for w in wanted if self._final < w.end <= farthest]
+        for fills in self._fills:
+            fills.keep(self._final, farthest)
 
     def _settle(self, reach: int, tones: list[Tone], *, is_last: bool = False) -> Masked:
         """Give out what lies before `reach`, as far as open fills allow."""
@@ -252,15 +233,15 @@ class Masker:
         spans: list[Span] = []
         bound = reach
         if self._line.holds(FILLING, self._final):
-            for channel in range(self._n_channels):
-                bound = min(bound, self._join_wanted(channel, reach, is_last=is_last))
+            for fills in self._fills:
+                bound = min(bound, fills.join(reach, self._n_in, is_last=is_last))
         final = self._n_in if is_last else self._walk(bound)
         runs = list(self._line.runs(self._final, final))
-        ended = self._n_in + 1 if is_last else min(bound, final) - self._join
-        for channel in range(self._n_channels):
+        ended = self._n_in + self._rate_hz if is_last else min(bound, final)
+        for channel, fills in enumerate(self._fills):
             for run in runs:
                 self._give(channel, run, patches)
-            self._tell_fills(channel, final, ended, spans)
+            spans += fills.told(final, ended)
         self._tell_mutes(final, spans, is_last=is_last)
         self._leave(final)
         return Masked(final, tuple(patches), tuple(spans), tuple(at_rate(tones, self._rate_hz)))
@@ -281,48 +262,10 @@ class Masker:
         hop = hop_samples(self._rate_hz)
         self._raw.drop((final // hop - 1) * hop)
         self._suppressed.drop(final)
-        oldest = min([final, *(fills[0].start for fills in self._open if fills)])
+        oldest = min([final, *(fills.open[0].start for fills in self._fills if fills.open)])
         self._line.forget(oldest - _REMEMBERED_S * self._rate_hz)
         self._follow_policy()
         self._drop_unwanted()
-
-    def _join_wanted(self, channel: int, reach: int, *, is_last: bool) -> int:
-        """Turn wanted stretches that start before `reach` into fills; give what is final then."""
-        wanted = sorted(self._wanted[channel], key=lambda w: (w.start, w.end))
-        due = [w for w in wanted if w.start < reach or is_last]
-        self._wanted[channel] = [w for w in wanted if not (w.start < reach or is_last)]
-        fills = self._open[channel]
-        for want in due:
-            start, whole_end, level = want.start, want.end, want.level_dbfs
-            # another channel may hold back a fill that a late mark starts before: one fill of both
-            while fills and fills[-1].start > start:
-                later = fills.pop()
-                whole_end, level = max(whole_end, later.end), _louder(level, later.level_dbfs)
-            end = min(whole_end, self._n_in) if is_last else whole_end
-            last = fills[-1] if fills else None
-            # what is cut off by an end of the stream may be a tone right up to there
-            fades_in, fades_out = start > 0, end == whole_end
-            if end <= start:
-                continue
-            if last is not None and start <= last.end + self._join:
-                last.fades_out = fades_out if end >= last.end else last.fades_out
-                last.end = max(last.end, end)
-                last.level_dbfs = _louder(last.level_dbfs, level)
-                continue
-            # the level before this fill must not hold the one before it, whose end is known now
-            if last is not None:
-                self._leave_out(channel, last)
-            noise = self._background.level_dbfs(channel, start * RATE_HZ // self._rate_hz)
-            fills.append(_Open(start, end, want.reason, level, noise, fades_in, fades_out))
-        if fills and is_last and fills[-1].end > self._n_in:
-            fills[-1].end, fills[-1].fades_out = self._n_in, False
-        if not fills or is_last:
-            return reach
-        last = fills[-1]
-        # until the next stretch is known to start later than this, the fill may go on
-        if last.end + self._join < reach:
-            return reach
-        return min(reach, max(last.start, last.end - self._fade))
 
     def _give(self, channel: int, run: Run, patches: list[Patch]) -> None:
         """Give the patches of a run of one policy that is final."""
@@ -334,7 +277,7 @@ class Masker:
             return
         window = self._suppressed if policy is Policy.CAPTURE else self._raw
         position = begin
-        for fill in self._open[channel]:
+        for fill in self._fills[channel].open:
             start, stop = max(fill.start, begin), min(fill.end, end)
             if stop <= start:
                 continue
@@ -345,15 +288,6 @@ class Masker:
             position = stop
         if policy is Policy.CAPTURE and end > position:
             patches.append(Patch(channel, position, window.copy(channel, position, end)))
-
-    def _tell_fills(self, channel: int, final: int, ended: int, spans: list[Span]) -> None:
-        """Tell the fills that nothing can join any more, as far as policy gave them out."""
-        fills = self._open[channel]
-        while fills and (fills[0].end < ended or not self._line.holds(FILLING, final)):
-            fill = fills.popleft()
-            self._leave_out(channel, fill)
-            for start, end in self._line.filling(fill.start, fill.end):
-                spans.append(Span(channel, start, end, fill.reason, fill.level_dbfs))
 
     def _tell_mutes(self, final: int, spans: list[Span], *, is_last: bool) -> None:
         """Tell the mutes that ended; each begins where the ones before were told to."""
@@ -377,14 +311,7 @@ class Masker:
             self._mute_dbfs[key] = self._before_mute.level_dbfs(channel, max(0, before))
         return self._filled(channel, begin, end, self._mute_dbfs[key])
 
-    def _leave_out(self, channel: int, fill: _Open) -> None:
-        """Tell the background once what was masked."""
-        if not fill.is_left_out:
-            fill.is_left_out = True
-            start = fill.start * RATE_HZ // self._rate_hz
-            self._background.leave_out(channel, start, -(-fill.end * RATE_HZ // self._rate_hz))
-
-    def _rendered(self, channel: int, fill: _Open, begin: int, kept: F32) -> F32:
+    def _rendered(self, channel: int, fill: OpenFill, begin: int, kept: F32) -> F32:
         """Samples of a fill from `begin` on, faded against `kept`, what policy would pass there."""
         end = begin + len(kept)
         audio = self._filled(channel, begin, end, fill.noise_dbfs)
@@ -411,11 +338,6 @@ class Masker:
             rate_hz=self._rate_hz,
             level_dbfs=level_dbfs,
         )
-
-
-def _louder(first: float | None, second: float | None) -> float | None:
-    levels = [level for level in (first, second) if level is not None]
-    return max(levels, default=None)
 
 
 def _float32(audio: F32 | NDArray[np.int16]) -> F32:

@@ -416,7 +416,7 @@ def test_policies_that_fill_no_span_keep_no_list_of_them(policy: Policy) -> None
     masker = Masker(1, policy=policy)
     masker.push(make_call("0123456789").audio)
     masker.mark(0, 10**6, 10**6 + 800, Reason.EVENT)
-    assert masker._wanted == [[]]
+    assert [fills.wanted for fills in masker._fills] == [[]]
 
 
 def test_a_mark_before_a_waiting_fill_is_filled_from_its_start() -> None:
