@@ -24,7 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as seeds:
         for number, seed in enumerate(target.seeds):
             Path(seeds, f"seed-{number}").write_bytes(seed)
-        options = [f"-max_len={target.max_bytes}", "-timeout=10", "-rss_limit_mb=1024"]
+        options = [f"-max_len={target.max_bytes}", "-timeout=60", "-rss_limit_mb=1024"]
         replays = any(Path(name).is_file() for name in sys.argv[2:])
         atheris.Setup(
             [sys.argv[0], *options, *sys.argv[2:], *([] if replays else [seeds])],

@@ -10,10 +10,16 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.fuzz.ng_datagrams import datagram, requests
 from tests.unit.ng.fakes import FakeMedia
+from voicemask.capture.digit import Digit
+from voicemask.capture.policy import Fill, Method
 from voicemask.errors import NgError, PacketError, SrtpError
+from voicemask.live.batch import make_payloads
+from voicemask.live.stream import LiveStream
+from voicemask.live.values import LiveMeans
 from voicemask.ng import bencode
 from voicemask.ng.message import (
     Envelope,
@@ -29,7 +35,7 @@ from voicemask.rtp.event import EventTracker, parse_event, serialize_event, unwr
 from voicemask.rtp.packet import RtpPacket, looks_like_rtcp, looks_like_rtp
 from voicemask.rtp.reorder import ReorderBuffer
 from voicemask.rtp.sdes import CryptoKey
-from voicemask.rtp.sdp import parse_sdp
+from voicemask.rtp.sdp import STATIC_TYPES, PayloadType, parse_sdp
 from voicemask.rtp.srtp import SUITES, SrtpContext, key_length
 
 
@@ -193,6 +199,56 @@ def ng_session(data: bytes) -> None:
     assert not media.open and not media.plans
 
 
+_TYPES = {number: STATIC_TYPES[number] for number in (0, 8, 9, 13)} | {
+    101: PayloadType(101, "telephone-event", 8000)
+}
+_MEANS = (
+    LiveMeans(Method.SUPPRESS, Fill.NOISE),
+    LiveMeans(Method.FILL, Fill.TONE),
+    LiveMeans(None, Fill.SILENCE),
+)
+_MARK = b"\x5a\xa5"
+"""What all of the party's audio is made of; nothing of a muted party's may come out."""
+
+
+def live_stream(data: bytes) -> None:
+    """Packets, pauses, keys and re-INVITEs in any order: what leaves is a packet we made.
+
+    No error but the documented ones; no event and no payload type nobody agreed on; of a muted
+    party not one octet.
+    """
+    if not data:
+        return
+    ready: list[Any] = []
+    means = _MEANS[data[0] % len(_MEANS)]
+    stream = LiveStream(_TYPES, 20, means, ready, [])
+    now_s, sequence, timestamp, out = 0.0, 0, 0, []
+    for at in range(1, len(data) - 5, 6):
+        kind, number, skip, size, flags, lie = data[at : at + 6]
+        now_s += (skip & 7) / 200
+        sequence += (skip >> 3) - 2 if flags & 8 else 1
+        timestamp += 160 if flags & 1 else 3 * number * (lie - 100)
+        if kind % 8 == 6:
+            stream.advance(now_s)
+        elif kind % 8 == 7:
+            stream.info(Digit.of("5"), number)
+        elif kind % 8 == 5:
+            stream.set_payload_types(_TYPES if flags & 2 else dict(list(_TYPES.items())[:2]))
+        else:
+            fixed = (0x80 | lie & 0x3F if flags & 4 else 0x80, (0, 8, 9, 101, 13, 3)[number % 6])
+            head = struct.pack("!BBHII", *fixed, sequence % 65536, timestamp % 2**32, flags >> 6)
+            stream.push(head + _MARK * (size if flags & 16 else 80), now_s)
+        if flags & 32:
+            out += make_payloads(ready)
+            ready.clear()
+    stream.flush()
+    for packet in [*out, *make_payloads(ready)]:
+        if packet is not None:
+            read = RtpPacket.parse(packet)
+            assert read.payload_type in (0, 8, 9, 13)
+            assert means.method is not None or _MARK not in read.payload or read.payload_type == 13
+
+
 def _seed_sdp() -> bytes:
     return (
         b"v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -214,6 +270,17 @@ TARGETS = {
     "sdp": Target(sdp, [_seed_sdp(), b"m=audio " + b"1" * 5000 + b" RTP/AVP 0"], 8192),
     "bencode": Target(bencode_value, [data.partition(b" ")[2] for data in _REQUESTS]),
     "ng_message": Target(ng_message, _REQUESTS, 4096),
+    "live_stream": Target(
+        live_stream,
+        [
+            bytes([n]) + bytes([0, m, 0x10, 80, f, 0]) * 12
+            for n in range(3)
+            for m in range(6)
+            for f in (1, 33, 49)
+        ],
+        1200,
+        400,
+    ),
     "ng_session": Target(
         ng_session, [bytes([n]) + data for n in (0, 1, 2, 5, 17) for data in _REQUESTS], 4096, 400
     ),
