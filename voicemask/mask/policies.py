@@ -77,17 +77,17 @@ class PolicyLine:
 
     def whole_run(self, at: int) -> tuple[int, int | None, Policy]:
         """Give the run that sample `at` lies in; its end is None where it goes on for ever."""
-        i = self._index(at)
+        i = self._place_of(at)
         end = self._starts[i + 1] if i + 1 < len(self._starts) else None
         return self._starts[i], end, self._policies[i]
 
     def at(self, sample: int) -> Policy:
         """Give the policy of a sample; the earliest one known before that."""
-        return self._policies[self._index(sample)]
+        return self._policies[self._place_of(sample)]
 
     def holds(self, policies: frozenset[Policy], begin: int) -> bool:
         """Tell whether one of `policies` holds anywhere from `begin` on."""
-        return any(policy in policies for policy in self._policies[self._index(begin) :])
+        return any(policy in policies for policy in self._policies[self._place_of(begin) :])
 
     def filling(self, begin: int, end: int) -> list[tuple[int, int]]:
         """Give the stretches of ``[begin, end)`` in which what detection names is filled."""
@@ -112,7 +112,7 @@ class PolicyLine:
         while len(self._starts) > 1 and self._starts[1] <= before:
             del self._starts[0], self._policies[0]
 
-    def _index(self, sample: int) -> int:
+    def _place_of(self, sample: int) -> int:
         i = len(self._starts) - 1
         while i > 0 and self._starts[i] > sample:
             i -= 1
