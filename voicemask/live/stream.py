@@ -112,6 +112,7 @@ class LiveStream:
     level_dbfs : of the background, kept by the renderer.
     is_degraded : something came that cannot be masked sample by sample.
     n_filled, n_dropped : packets replaced whole, packets that did not leave.
+    n_covered : event packets whose time other audio or fill covers.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class LiveStream:
         self.is_degraded = False
         self.n_filled = 0
         self.n_dropped = 0
+        self.n_covered = 0
         self.deadline_s: float | None = None
         """When `advance` is to be called, if nothing comes before."""
         self.safe_until = 0
@@ -247,6 +249,7 @@ class LiveStream:
         self._unsettle()
         while self._early:
             self._skip_lost(0.0)
+        self._unsettle()  # what waited may have settled
         self._cut()
         self.deadline_s = None
 
@@ -464,7 +467,7 @@ class LiveStream:
         if slot < self._tape.end and start < self._tape.end:
             slot = self._tape.end
         if slot + n > end + n // 2:
-            self.n_dropped += 1  # the fill or the audio before it covers its time
+            self.n_covered += 1
             return
         shift = (slot - start) * kind.ticks_hz // kind.rate_hz
         head = struct.pack(
