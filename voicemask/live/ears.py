@@ -36,8 +36,12 @@ _PATIENCE_BLOCKS: Final = 4
 """With `suppress` nobody waits for the detector but the vault: bursts are measured together."""
 _REST: Final = 3 * HEARD_HZ
 """A slot rests this long before another stream has it: nothing of the last one is remembered."""
-_FURTHEST: Final = 2 * HEARD_HZ
+_FURTHEST: Final = HEARD_HZ
 """A stream heard later than this goes on with what is newest."""
+_BACKLOG: Final = 3 * STEP
+"""Where most streams have so much waiting, the process was stalled: they are heard faster."""
+_MOST_STEPS: Final = 8
+"""Steps made up for at a time."""
 _KEPT_SHIFTS: Final = 32
 GUARD_MS: Final = 40
 """Filled either side of a tone (facts of benchmarks/leak: tails and echoes)."""
@@ -62,6 +66,11 @@ class _Slot:
         self.starts = [clock]
         self.shifts = [self.read - clock]
         self.sure_end = -_NEAR_S
+
+    @property
+    def n_behind(self) -> int:
+        """Samples that have come and were not heard."""
+        return self.stream.heard.end - self.read
 
     def take(self, clock: int) -> bytes:
         """The next step of the stream; silence when it has not come."""
@@ -153,6 +162,13 @@ class _Bank:
         self._let_rested_go()
         return self._tell(bursts)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether most of those who speak have waited long."""
+        waiting = [slot.n_behind for slot in self._slots.values()]
+        speaking = [n for n in waiting if n >= STEP]
+        return 2 * sum(n >= _BACKLOG for n in speaking) > len(speaking)
+
     def _let_rested_go(self) -> None:
         """Give slots out again that have rested."""
         if not self._resting:
@@ -238,5 +254,8 @@ class Ears:
         """Hear the next 20 ms of every stream; give the keys pressed, each once."""
         pressed: list[tuple[LiveStream, KeyPress]] = []
         for bank in self._banks:
-            pressed += bank.step()
+            for _ in range(_MOST_STEPS):
+                pressed += bank.step()
+                if not bank.is_behind:
+                    break
         return pressed

@@ -22,6 +22,7 @@ from voicemask.rtp.sdp import PayloadType
 
 MASKING: Final = frozenset({Policy.CAPTURE, Policy.MUTE})
 """Policies that mask a leg someone listens to; `guard` is about recordings."""
+_STRICTNESS: Final = {None: -1, Policy.OPEN: 0, Policy.GUARD: 1, Policy.CAPTURE: 2, Policy.MUTE: 3}
 _MOST_KEYS: Final = 32
 """Keys remembered to find a trigger in."""
 
@@ -57,8 +58,7 @@ class MediaCall:
         self.n_presses = 0
         self._settings = settings
         self._roles: dict[str, Role] = {}
-        self._for_call: PolicyChange | None = None
-        self._for_tag: dict[str, PolicyChange] = {}
+        self._wishes: dict[tuple[str, str], PolicyChange] = {}  # by origin and tag
 
     def now_ns(self) -> int:
         """Stream time."""
@@ -99,22 +99,28 @@ class MediaCall:
         return Role.CUSTOMER if is_customer else Role.AGENT
 
     def take_change(self, change: PolicyChange) -> None:
-        """Take a wish; one without policy goes back to what is configured."""
-        if not change.tag:
-            self._for_call = change if change.policy is not None else None
-            if change.policy is None:
-                self._for_tag.clear()
+        """Take a wish; one without policy takes back what its origin wished."""
+        origin = change.origin
+        if not change.tag and change.policy is None:
+            self._wishes = {at: wish for at, wish in self._wishes.items() if at[0] != origin}
         elif change.policy is None:
-            self._for_tag.pop(change.tag, None)
+            self._wishes.pop((origin, change.tag), None)
         else:
-            self._for_tag[change.tag] = change
+            self._wishes[origin, change.tag] = change
 
     def change_for(self, party: PartyPlan) -> PolicyChange:
-        """What holds for a party."""
-        change = self._for_tag.get(party.tag)
-        if change is None and self.role(party) is not Role.AGENT:
-            change = self._for_call
-        return change or PolicyChange(self._settings.policy)
+        """What holds for a party: of each origin the wish that names it, else the one for the call;
+        of these the strictest."""
+        is_agent = self.role(party) is Role.AGENT
+        wishes = []
+        for origin in {at[0] for at in self._wishes}:
+            wish = self._wishes.get((origin, party.tag))
+            if wish is None and not is_agent:
+                wish = self._wishes.get((origin, ""))
+            if wish is not None:
+                wishes.append(wish)
+        default = PolicyChange(self._settings.policy)
+        return max(wishes, key=lambda wish: _STRICTNESS[wish.policy], default=default)
 
     def policy(self, party: PartyPlan) -> Policy:
         """What may be heard of a party."""
@@ -122,7 +128,7 @@ class MediaCall:
 
     def is_masked(self, party: PartyPlan) -> bool:
         """Whether a recording has to be masked in this party's direction."""
-        return self.role(party) is not Role.AGENT or party.tag in self._for_tag
+        return self.role(party) is not Role.AGENT or any(at[1] == party.tag for at in self._wishes)
 
     def means(self, party: PartyPlan) -> LiveMeans | None:
         """How a party is masked live; None where it is not."""

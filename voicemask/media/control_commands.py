@@ -174,6 +174,7 @@ class Commands:
             method=request.choice("method", Method),
             fill=request.choice("fill", Fill),
             hold_ms=request.number("hold_ms", 0, _MAX_HOLD_MS),
+            origin="control",
         )
         request.end()
         self._node.set_policy(call_id, change)

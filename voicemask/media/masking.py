@@ -27,9 +27,6 @@ _LOOK_S: Final = 0.005
 """How often streams are asked whether something waited too long."""
 _BUDGET_S: Final = 0.015
 """Longest time one tick may render; the rest of it is silence."""
-_MOST_STEPS: Final = 3
-"""Steps the detector may make up for at a time."""
-_FAR_BEHIND_S: Final = 0.5
 _LATENESS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 """Bounds of the histogram."""
 
@@ -72,7 +69,8 @@ class MaskRoom:
         self.n_silenced = 0
         self.n_errors = 0
         self.n_missed = 0
-        self.hearing_s = 0.0
+        self._hearing_s = 0.0
+        self._hearing_since_s = time.monotonic()
         self.lateness = [0] * (len(_LATENESS_S) + 1)
         self.lateness_sum_s = 0.0
         self.n_ticks = 0
@@ -81,6 +79,13 @@ class MaskRoom:
     def n_streams(self) -> int:
         """Parties that are masked or listened to."""
         return len(self._streams)
+
+    def hearing_share(self) -> float:
+        """Share of time spent on detection since this was last asked."""
+        now_s = time.monotonic()
+        share = self._hearing_s / max(now_s - self._hearing_since_s, 1e-3)
+        self._hearing_s, self._hearing_since_s = 0.0, now_s
+        return share
 
     @property
     def n_heard(self) -> int:
@@ -170,15 +175,11 @@ class MaskRoom:
 
     def _hear(self, now_s: float) -> None:
         began_s = time.perf_counter()
-        if now_s - self._next_step_s > _FAR_BEHIND_S:
-            self.n_missed += int((now_s - self._next_step_s) / STEP_S)
-            self._next_step_s = now_s
-        for _ in range(_MOST_STEPS):
-            if now_s < self._next_step_s:
-                break
-            self._next_step_s += STEP_S
-            self.pressed += self._ears.step()
-        self.hearing_s += time.perf_counter() - began_s
+        self.n_missed += max(0, int((now_s - self._next_step_s) / STEP_S))
+        # not more than one at a time: what it would hear may still lie in the sockets
+        self._next_step_s = max(self._next_step_s + STEP_S, now_s + STEP_S / 2)
+        self.pressed += self._ears.step()
+        self._hearing_s += time.perf_counter() - began_s
         self._send_ready()
 
     def _note_lateness(self, late_s: float) -> None:

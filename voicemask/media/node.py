@@ -114,6 +114,7 @@ class Node:
         before = call.ports()
         call.take_plan(plan, self._ports)
         self._connect(plan)
+        self._update_monitors(call)
         kept = {id(port) for port in call.ports()}
         for port in before:
             if id(port) not in kept:
@@ -415,7 +416,7 @@ class Node:
             "tick_lateness_s": room.lateness_histogram(),
             "ticks_missed": room.n_missed,
             "streams_masked": room.n_streams,
-            "detector_load": room.hearing_s,
+            "detector_load": room.hearing_share(),
             "ports_free": self._pool.n_free,
             "key_presses": totals["key_presses"],
             **self._taps.statistics(),

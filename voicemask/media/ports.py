@@ -19,7 +19,8 @@ from voicemask.ng.plan import LocalPort
 
 _TRIES: Final = 64
 """Pairs tried before saying that none is free: others may use ports of our range."""
-RECEIVE_BYTES: Final = 1 << 18
+RECEIVE_BYTES: Final = 1 << 14
+"""Room for about forty packets: what waited a second is of no use to anyone who listens."""
 _EXPEDITED: Final = 46 << 2
 """DSCP EF, RFC 3246: voice."""
 _IN_USE: Final = (errno.EADDRINUSE, errno.EACCES)

@@ -60,7 +60,8 @@ class Source:
             return True
         if source == self.expected:
             self.learnt = source
-            self.target = source
+            if self.target is not None:
+                self.target = source
             return True
         if self.learnt is not None or source[0] not in self._hosts:
             return False
@@ -75,7 +76,7 @@ class Source:
         if self._n_seen < self._hosts[source[0]]:
             return False
         self.learnt = source
-        if source[0] != self.expected[0]:
+        if source[0] != self.expected[0] and self.target is not None:
             self.target = source
         return True
 

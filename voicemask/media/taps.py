@@ -76,8 +76,16 @@ class Taps:
         self.n_started = 0
         self.n_failed = 0
         self.n_lost = 0
-        if link is not None:
-            self._loop.add_reader(link.fileno(), self._on_readable)
+        self._fd = -1
+        self._watch()
+
+    def _watch(self) -> None:
+        """Read what comes back on the link; a closed one no longer knows its descriptor."""
+        if self._fd >= 0:
+            self._loop.remove(self._fd)
+        self._fd = self._link.fileno() if self._link is not None else -1
+        if self._fd >= 0:
+            self._loop.add_reader(self._fd, self._on_readable)
 
     def need_recorder(self) -> None:
         """Raise NgError where there is no recorder."""
@@ -150,12 +158,9 @@ class Taps:
         """Another recorder process took over: what was recorded goes on in a new recording."""
         if self._link is not None and link is not self._link:
             self.n_lost += self._link.n_lost
-            if self._link.fileno() >= 0:
-                self._loop.remove(self._link.fileno())
-        is_new = link is not self._link
-        self._link = link
-        if is_new:
-            self._loop.add_reader(link.fileno(), self._on_readable)
+        if link is not self._link:
+            self._link = link
+            self._watch()
         olds = list(self._files.values())
         self._by_key.clear()
         self._ports.clear()
@@ -304,8 +309,9 @@ class Taps:
                     port.send(item.data)
             else:
                 self._take_event(item)
-        if link.is_closed:
-            self._loop.remove(link.fileno())
+        if link.is_closed and self._fd >= 0:
+            self._loop.remove(self._fd)
+            self._fd = -1
 
     def _take_event(self, event: Any) -> None:
         from voicemask.recording.link import RecordingState  # noqa: PLC0415, where one records

@@ -131,6 +131,8 @@ class PolicyChange:
         the customer is.
     method, fill, hold_ms : None keeps what is configured; a hold below what masking needs is
         raised to it.
+    origin : who wishes. Each has a wish of its own, and takes back only that; the strictest of
+        all holds.
     """
 
     policy: Policy | None
@@ -138,6 +140,7 @@ class PolicyChange:
     method: Method | None = None
     fill: Fill | None = None
     hold_ms: int | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
