@@ -191,6 +191,11 @@ class SpanFinder:
         """Decide on the candidate that waits longest; False where that needs the future."""
         candidate, r = waiting[0], self._receiver
         latest = candidate.end + self._context
+        excess = 0.0
+        if self._is_bounded:
+            # a long one may not wait as long: it is masked, or, when it is hardly anything, gets
+            # less of what follows to be judged by
+            excess = max(0.0, candidate.end - candidate.start - self._n_longest)
         if candidate.evidence >= r.evidence_anchor:
             self._anchor_end[channel] = max(self._anchor_end[channel], candidate.end)
         is_masked = (
@@ -198,9 +203,9 @@ class SpanFinder:
             or candidate.start - self._anchor_end[channel] <= self._context
             or any(c.evidence >= r.evidence_anchor and c.start <= latest for c in waiting)
             or self._is_in_a_row(channel, waiting, latest)
-            or (self._is_bounded and candidate.end - candidate.start > self._n_longest)
+            or (excess > 0 and candidate.evidence >= r.evidence_row)
         )
-        if not is_masked and horizon <= latest:
+        if not is_masked and horizon <= latest - excess:
             return False
         waiting.popleft()
         if candidate.evidence >= r.evidence_row:
