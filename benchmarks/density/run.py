@@ -13,7 +13,11 @@ again, and the medians of the repeats are the figures.
 - *delay*: from the kernel taking a packet of the load's to the kernel having one for it.
 - *holds to*: the most calls with at most 0.1 % of packets lost and the delay's 99th percentile
   within its limit (35 ms, rtpengine 70 ms), of those tried.
-- *others*: share of the relay's core used by anything else; a run with much of it was disturbed.
+- *others*: share of the relay's core used by anything else. Relay and load run at real-time
+  priority where they may, so that it costs caches, hardly time.
+- *stolen*: share of the relay's core that the host of a virtual machine took away. Delays and
+  losses of a run with much of it are the machine's, and its processor time is too large. Such a
+  point is tried again.
 """
 
 from __future__ import annotations
@@ -35,12 +39,12 @@ from benchmarks.accuracy.results import write_result
 from benchmarks.density.load import FRAME_NS, Load
 from benchmarks.density.material import loops
 from benchmarks.path.recorded import recording_folder
-from benchmarks.path.relays import LOAD_CORE, MODES, RELAY_CORE, Mode, Ports, Relay, busy_ns
+from benchmarks.path.relays import MODES, RELAY_CORE, Mode, Ports, Relay, core_times
 
 N_CALLS: Final = (10, 50, 100, 200, 300, 400, 600)
 QUICK_CALLS: Final = (10, 100, 300)
-WARM_UP_S: Final = 2.0
-MEASURE_S: Final = 5.0
+WARM_UP_S: Final = 1.5
+MEASURE_S: Final = 4.0
 REPEATS: Final = 3
 MOST_LOST: Final = 0.001
 HOPELESS_LOST: Final = 0.1
@@ -48,7 +52,14 @@ HOPELESS_LOST: Final = 0.1
 P99_LIMIT_MS: Final = {"rtpengine": 70.0, "voicemask": 35.0}
 FILL_P99_LIMIT_MS: Final = 300.0
 """`fill` holds what its detector needs, by choice."""
-DISTURBED_SHARE: Final = 0.05
+MOST_STOLEN: Final = 0.02
+TRIES: Final = 3
+"""Of a point from whose core the host took more; the least disturbed counts."""
+
+NUMBERS: Final = (
+    "us_per_packet", "core_share", "lost", "kb_per_call", "idle_mb", "others", "stolen",
+)  # fmt: skip
+"""Of a point, one each; delays are two ways."""
 
 Point = dict[str, Any]
 """One measurement: names to numbers."""
@@ -106,10 +117,11 @@ def measure(
         assert process.stdin is not None
         process.stdin.write(_load(ports, payload, warm_up_s, measure_s).line() + "\n")
         _line(process, "measuring")
-        cpu_ns, busy = relay.cpu_ns(), busy_ns((RELAY_CORE, LOAD_CORE))
+        cpu_ns, before = relay.cpu_ns(), core_times(RELAY_CORE)
         _line(process, "measured")
         cpu_ns = relay.cpu_ns() - cpu_ns
-        others_ns = busy_ns((RELAY_CORE,))[RELAY_CORE] - busy[RELAY_CORE] - cpu_ns
+        after = core_times(RELAY_CORE)
+        others_ns = after.busy_ns - before.busy_ns - cpu_ns
         said = json.loads(_line(process))
         per_call = (relay.memory_bytes() - idle_bytes) / n_calls
     return {
@@ -119,8 +131,19 @@ def measure(
         "idle_mb": round(idle_bytes / 1e6, 1),
         "kb_per_call": round(per_call / 1e3, 1),
         "others": round(max(0.0, others_ns / (measure_s * 1e9)), 3),
+        "stolen": round((after.stolen_ns - before.stolen_ns) / (measure_s * 1e9), 3),
         **said,
     }
+
+
+def calmest(
+    mode: Mode, n_calls: int, payload: Path, measure_s: float, recordings: Path | None
+) -> Point:
+    """Measure until the host leaves the relay its core, a few times at most."""
+    tries: list[Point] = []
+    while len(tries) < TRIES and not (tries and tries[-1]["stolen"] <= MOST_STOLEN):
+        tries.append(measure(mode, n_calls, payload, measure_s, recordings=recordings))
+    return min(tries, key=lambda point: float(point["stolen"]))
 
 
 def _load(ports: Sequence[Ports], payload: Path, warm_up_s: float, measure_s: float) -> Load:
@@ -146,7 +169,15 @@ def summary(points: Sequence[Point]) -> list[Point]:
     rows = []
     for (mode, calls), group in groups.items():
         row: Point = {"mode": mode, "calls": calls, "repeats": len(group)}
-        for name in ("us_per_packet", "core_share", "lost", "kb_per_call", "idle_mb", "others"):
+        for name in (
+            "us_per_packet",
+            "core_share",
+            "lost",
+            "kb_per_call",
+            "idle_mb",
+            "others",
+            "stolen",
+        ):
             row[name] = round(median(point[name] for point in group), 6)
         for way in ("to_agent", "to_customer"):
             for name in ("p50_ms", "p99_ms"):
@@ -176,7 +207,8 @@ def holds_to(rows: Sequence[Point], mode: str) -> int:
 
 HEAD: Final = (
     f"{'relay':27s}{'calls':>6s}{'us/packet':>10s}{'core':>6s}{'lost %':>8s}"
-    f"{'to agent p50/p99 ms':>21s}{'to customer p50/p99':>21s}{'kB/call':>9s}{'others %':>9s}"
+    f"{'to agent p50/p99 ms':>21s}{'to customer p50/p99':>21s}{'kB/call':>9s}"
+    f"{'others %':>9s}{'stolen %':>9s}"
 )
 
 
@@ -187,7 +219,7 @@ def text(row: Point) -> str:
     return (
         f"{row['mode']:27s}{row['calls']:6d}{row['us_per_packet']:10.1f}{row['core_share']:6.2f}"
         f"{100 * row['lost']:8.2f}{agent:>21s}{customer:>21s}{row['kb_per_call']:9.0f}"
-        f"{100 * row['others']:9.1f}"
+        f"{100 * row['others']:9.1f}{100 * row['stolen']:9.1f}"
     )
 
 
@@ -208,10 +240,7 @@ def measure_all(
                     if mode.name in hopeless and n_calls not in tried:
                         continue
                     with recording_folder(mode, record=record) as into:
-                        point = measure(
-                            mode, n_calls, payload, measure_s=measure_s, recordings=into
-                        )
-                    points.append(point)
+                        points.append(calmest(mode, n_calls, payload, measure_s, into))
                     print(text(summary(points[-1:])[0]), flush=True)
                     if points[-1]["lost"] > HOPELESS_LOST:
                         hopeless.add(mode.name)
@@ -237,8 +266,8 @@ def main() -> None:
     print("\nmedians", HEAD, *map(text, rows), "", sep="\n")
     for mode in modes:
         print(f"{mode.name} holds to {holds_to(rows, mode.name)} calls of those tried")
-    disturbed = sum(point["others"] > DISTURBED_SHARE for point in points)
-    print(f"{disturbed} of {len(points)} runs disturbed: over {DISTURBED_SHARE:.0%} by others")
+    stolen = sum(point["stolen"] > MOST_STOLEN for point in points)
+    print(f"{stolen} of {len(points)} runs on a core of which the host took over {MOST_STOLEN:.0%}")
     if options.save:
         figures = {m.name: holds_to(rows, m.name) for m in modes}
         name = "relay-density-recording" if options.record else "relay-density"

@@ -8,6 +8,7 @@ in-band detection on.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import resource
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,8 @@ START_S: Final = 15.0
 EVENT_PAYLOAD_TYPE: Final = 101
 RELAY_CORE: Final = 0
 LOAD_CORE: Final = 1
+LOCK: Final = Path(tempfile.gettempdir()) / "relay-bench.lock"
+"""Held while a relay runs: another benchmark waits, as two would measure each other."""
 REAL_TIME_PRIORITY: Final = 1
 """Of relays and load alike, round robin, where it is allowed: what else the machine does then takes
 little of their time. Nobody of them gets more than a core has."""
@@ -145,6 +148,8 @@ class Relay:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        self._lock = LOCK.open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         command = list(self._command())
         if may_run_in_real_time():
             command = ["chrt", "--rr", str(REAL_TIME_PRIORITY), *command]
@@ -175,6 +180,7 @@ class Relay:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.close()
 
     def _command(self) -> Iterator[str]:
         if self.mode.relay == "rtpengine":
@@ -319,14 +325,19 @@ def _pss_bytes(pid: int) -> int:
     return 1024 * int(found[1]) if found else 0
 
 
-def busy_ns(cores: Sequence[int]) -> dict[int, int]:
-    """Time each core was not idle since it started, from /proc/stat."""
+@dataclass(frozen=True, slots=True)
+class CoreTimes:
+    """Time since a core started: in use, and taken by the host of a virtual machine."""
+
+    busy_ns: int
+    stolen_ns: int
+
+
+def core_times(core: int) -> CoreTimes:
+    """Read the times of a core from /proc/stat."""
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    rows = {}
-    for line in Path("/proc/stat").read_text().splitlines():
-        found = re.match(r"cpu(\d+) (.*)", line)
-        if found and int(found[1]) in cores:
-            parts = [int(x) for x in found[2].split()]
-            # user, nice, system, irq, softirq; not idle, iowait, steal or guest
-            rows[int(found[1])] = tick_ns * (sum(parts[:3]) + sum(parts[5:7]))
-    return rows
+    text = Path("/proc/stat").read_text()
+    found = re.search(rf"^cpu{core} (.*)$", text, re.MULTILINE)
+    assert found is not None
+    user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, found[1].split()[:8])
+    return CoreTimes(tick_ns * (user + nice + system + irq + softirq), tick_ns * stolen)

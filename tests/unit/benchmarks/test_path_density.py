@@ -11,7 +11,8 @@ def _point(calls: int, **changed: Any) -> dict[str, Any]:
     way = {"p50_ms": 20.0, "p99_ms": 30.0}
     point = {
         "mode": "voicemask suppress", "calls": calls, "us_per_packet": 10.0, "core_share": 0.1,
-        "lost": 0.0, "kb_per_call": 50.0, "idle_mb": 90.0, "others": 0.0, "load_late_p99_ms": 0.1,
+        "lost": 0.0, "kb_per_call": 50.0, "idle_mb": 90.0, "others": 0.0, "stolen": 0.0,
+        "load_late_p99_ms": 0.1,
         "to_agent": way, "to_customer": way,
     }  # fmt: skip
     return {**point, **changed}
