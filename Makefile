@@ -15,7 +15,8 @@ BENCH := $(VENV)/.installed-bench
 
 # package=probe: a command, a shared library, a Python module or a file that shows it is there.
 TEST_PACKAGES := ffmpeg=ffmpeg sox=sox espeak-ng=espeak-ng multimon-ng=multimon-ng \
-	libspandsp2=libspandsp.so.2 kamailio=/usr/sbin/kamailio sip-tester=sipp baresip-core=baresip
+	libspandsp2=libspandsp.so.2 kamailio=/usr/sbin/kamailio sip-tester=sipp baresip-core=baresip \
+	faketime=faketime
 SOUNDS := /usr/share/asterisk
 BENCH_PACKAGES := \
 	asterisk-core-sounds-en-wav=$(SOUNDS)/sounds/en_US_f_Allison/digits/1.wav \

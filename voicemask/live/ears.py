@@ -29,9 +29,8 @@ from voicemask.live.stream import HEARD_HZ, LiveStream
 STEP: Final = 160
 """Samples heard at a time: 20 ms."""
 STEP_S: Final = STEP / HEARD_HZ
-FEW: Final = 64
-MANY: Final = 256
-"""Streams of a bank: of the first one, and of those that take what it cannot."""
+SLOTS: Final = 256
+"""Streams of one bank: the calls of a step cost more than its numbers."""
 _PATIENCE_BLOCKS: Final = 4
 """With `suppress` nobody waits for the detector but the vault: bursts are measured together."""
 _REST: Final = 3 * HEARD_HZ
@@ -66,11 +65,6 @@ class _Slot:
         self.starts = [clock]
         self.shifts = [self.read - clock]
         self.sure_end = -_NEAR_S
-
-    @property
-    def n_behind(self) -> int:
-        """Samples that have come and were not heard."""
-        return self.stream.heard.end - self.read
 
     def take(self, clock: int) -> bytes:
         """The next step of the stream; silence when it has not come."""
@@ -107,17 +101,16 @@ class _Slot:
 
 
 class _Bank:
-    """Up to `n_slots` streams of one method, heard in step."""
+    """Up to `SLOTS` streams of one method, heard in step."""
 
-    def __init__(self, n_slots: int, method: Method, mask: Receiver, decode: Receiver) -> None:
+    def __init__(self, method: Method, mask: Receiver, decode: Receiver) -> None:
         self.method = method
-        self._n_slots = n_slots
         self._receiver = mask
         patience = 0 if method is Method.FILL else _PATIENCE_BLOCKS
-        self._finder = BurstFinder(n_slots, mask, patience_blocks=patience)
+        self._finder = BurstFinder(SLOTS, mask, patience_blocks=patience)
         self._decoder = Decoder(decode)
         self._slots: dict[int, _Slot] = {}
-        self._free = list(range(n_slots))
+        self._free = list(range(SLOTS))
         self._resting: dict[int, int] = {}
         self._clock = 0
 
@@ -143,7 +136,7 @@ class _Bank:
     def step(self) -> list[tuple[LiveStream, KeyPress]]:
         """Hear 20 ms of every stream."""
         clock = self._clock
-        parts = [_SILENCE] * self._n_slots
+        parts = [_SILENCE] * SLOTS
         a_law: list[int] = []
         for index, slot in self._slots.items():
             parts[index] = slot.take(clock)
@@ -165,9 +158,12 @@ class _Bank:
     @property
     def is_behind(self) -> bool:
         """Whether most of those who speak have waited long."""
-        waiting = [slot.n_behind for slot in self._slots.values()]
-        speaking = [n for n in waiting if n >= STEP]
-        return 2 * sum(n >= _BACKLOG for n in speaking) > len(speaking)
+        n_speaking = n_late = 0
+        for slot in self._slots.values():
+            n_behind = slot.stream.heard.end - slot.read
+            n_speaking += n_behind >= STEP
+            n_late += n_behind >= _BACKLOG
+        return 2 * n_late > n_speaking
 
     def _let_rested_go(self) -> None:
         """Give slots out again that have rested."""
@@ -239,8 +235,7 @@ class Ears:
         method = stream.means.method or Method.SUPPRESS
         alike = [bank for bank in self._banks if bank.method is method]
         if not any(bank.add(stream) for bank in alike):
-            n_slots = MANY if alike else FEW
-            self._banks.append(_Bank(n_slots, method, self._mask, self._decode))
+            self._banks.append(_Bank(method, self._mask, self._decode))
             self._banks[-1].add(stream)
 
     def remove(self, stream: LiveStream) -> None:

@@ -413,9 +413,9 @@ class LiveStream:
                 return
             self._accept_event(kind, head, reports, now_s)
         elif kind is not None and kind.is_cn:
-            # RFC 3389 tells the level of a silence and no tone
+            # RFC 3389: the first octet tells the level of a silence; its spectrum may tell more
             at = self._tape.end
-            self._hold(_Held(head, payload, b"", at, at, now_s + self._longest_s, Slot.PASSED))
+            self._hold(_Held(head, payload[:1], b"", at, at, now_s + self._longest_s, Slot.PASSED))
         else:
             self.is_degraded = True
             self._fill_in(head, now_s)

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.002
 """What is said waits this long at most for others to be rendered with."""
+_TICK_LOAD: Final = 3.0
+"""Ticks are as far apart as this many times what one takes."""
 _LOOK_S: Final = 0.005
 """How often streams are asked whether something waited too long."""
+_MANY: Final = 32
+"""What a packet costs is learnt from batches of so many."""
 _BUDGET_S: Final = 0.015
 """Longest time one tick may render; the rest of it is silence."""
 _LATENESS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -134,7 +138,9 @@ class MaskRoom:
             self.pressed.clear()
         finally:
             if self._streams:
-                self._arm(max(time.monotonic(), now_s + TICK_S))
+                # the more there is to do, the more is done together
+                end_s = time.monotonic()
+                self._arm(max(end_s, now_s + max(TICK_S, _TICK_LOAD * (end_s - now_s))))
 
     def _look(self, now_s: float) -> None:
         self._next_look_s = now_s + _LOOK_S
@@ -152,14 +158,12 @@ class MaskRoom:
         began_s = time.perf_counter()
         try:
             packets = make_payloads(items[:n_most])
-        except Exception as error:  # noqa: BLE001, whatever it is: nothing passes as it came
-            self.n_errors += 1
-            packets = make_silence(items[:n_most])
-            self.n_silenced += len(packets)
-            self._on_trouble(f"rendering failed: {type(error).__name__}")
+        except Exception:  # noqa: BLE001, whatever it is: nothing passes as it came
+            packets = self._one_by_one(items[:n_most])
         else:
-            cost_s = (time.perf_counter() - began_s) / len(packets)
-            self._cost_s += 0.05 * (min(cost_s, 0.001) - self._cost_s)
+            if len(packets) >= _MANY:
+                cost_s = (time.perf_counter() - began_s) / len(packets)
+                self._cost_s += 0.05 * (min(cost_s, 0.001) - self._cost_s)
         if len(items) > n_most:
             packets += make_silence(items[n_most:])
             self.n_silenced += len(items) - n_most
@@ -172,6 +176,19 @@ class MaskRoom:
             elif owner is not None:
                 for sink in owner.sinks:
                     sink.send(packet)
+
+    def _one_by_one(self, items: list[Ready | SteadyReady]) -> list[bytes | None]:
+        """Render each packet by itself: one that cannot be rendered is silence, and only that."""
+        packets: list[bytes | None] = []
+        for item in items:
+            try:
+                packets += make_payloads([item])
+            except Exception as error:  # noqa: BLE001, as above
+                self.n_errors += 1
+                self.n_silenced += 1
+                packets += make_silence([item])
+                self._on_trouble(f"rendering failed: {type(error).__name__}")
+        return packets
 
     def _hear(self, now_s: float) -> None:
         began_s = time.perf_counter()

@@ -125,22 +125,30 @@ class Port:
 
     def _received(self) -> bytes | None:
         """One datagram of the party, decrypted; None where there is none."""
+        source = None
         try:
             if self._is_connected:
                 data = self._rtp.recv(_LONGEST)
             else:
                 data, source = self._rtp.recvfrom(_LONGEST)
-                if not self._admits(data, (source[0], source[1])):
-                    return None
         except BlockingIOError:
             return None
         except OSError:
             self.n_send_errors += 1  # an ICMP answer to what we sent
             return None
+        n_octets = len(data)
+        if self._srtp_in is not None:
+            opened = self._opened(data)
+            if opened is None:
+                return None
+            data = opened
+        # what is encrypted is authentic before anything is learnt from it
+        if source is not None and not self._admits(data, (source[0], source[1])):
+            return None
         self.n_in += 1
-        self.octets_in += len(data)
+        self.octets_in += n_octets
         self.last_packet_s = time.time()
-        return data if self._srtp_in is None else self._opened(data)
+        return data
 
     def _take_other(self, data: bytes) -> None:
         if self._is_audio:

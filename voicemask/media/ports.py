@@ -17,8 +17,6 @@ from voicemask.errors import ConfigError, NgBusyError, NgError
 from voicemask.media.settings import RtpAddress
 from voicemask.ng.plan import LocalPort
 
-_TRIES: Final = 64
-"""Pairs tried before saying that none is free: others may use ports of our range."""
 RECEIVE_BYTES: Final = 1 << 14
 """Room for about forty packets: what waited a second is of no use to anyone who listens."""
 _EXPEDITED: Final = 46 << 2
@@ -74,7 +72,7 @@ class PortPool:
             No port is free.
         """
         address = self._address(family, interface)
-        for _ in range(min(_TRIES, len(self._free))):
+        for _ in range(len(self._free)):
             port = self._free.popleft()
             pair = self._bound(address, port, rtcp_mux)
             if pair is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FINISH_S: Final = 3.5
 """How long recordings may take to be finished at the end."""
+_WARM_UP_S: Final = 0.02
 _ERROR_LINE_S: Final = 1.0
 """An error of ours that comes again with every packet is logged once a second."""
 _LOGGED: Final = {EventKind.ALERT, EventKind.RECORDING_FAILED, EventKind.DEGRADED}
@@ -65,11 +66,18 @@ class MediaProcess:
         if self._recorder is not None:
             self._recorder.start(self._node.set_recorder)
         self._beat()
+        self.loop.call_later(_WARM_UP_S, self._warm_up)
+        self.loop.run()
+        self._finish()
+
+    def _warm_up(self) -> None:
+        """Do what is slow the first time, now that NG is served and before there are calls."""
+        from voicemask.media.warmup import warm_up  # noqa: PLC0415, loads what it warms
+
+        warm_up()
         # what is there now stays: the collector need not look at it again in a call
         gc.freeze()
         gc.enable()
-        self.loop.run()
-        self._finish()
 
     def log(self, level: str, event: str, facts: Mapping[str, str | int | float]) -> None:
         """Have the parent write a log line; it never waits."""

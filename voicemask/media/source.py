@@ -10,6 +10,7 @@ What we send goes to the SDP's address, but for the NAT: nobody else can move it
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 from voicemask.ng.plan import Learning, Remote
@@ -34,18 +35,20 @@ class Source:
     __slots__ = ("_candidate", "_hosts", "_n_seen", "expected", "learnt", "target")
 
     def __init__(self, remote: Remote) -> None:
-        self.expected: Address = (remote.address, remote.port)
+        address = _canonical(remote.address)
+        self.expected: Address = (address, remote.port)
         self.learnt: Address | None = None
         """The source packets are taken from; None before the first."""
         self.target: Address | None = self.expected if remote.port else None
         """Where packets to the party go."""
-        if remote.address in ("0.0.0.0", "::"):
+        if address in ("0.0.0.0", "::"):
             self.target = None
         self._hosts: dict[str, int] = {}
         if remote.learning is Learning.SYMMETRIC:
-            self._hosts[remote.address] = _PORT_PACKETS
-            if remote.received_from and remote.received_from != remote.address:
-                self._hosts[remote.received_from] = _NAT_PACKETS
+            self._hosts[address] = _PORT_PACKETS
+            received_from = _canonical(remote.received_from)
+            if received_from and received_from != address:
+                self._hosts[received_from] = _NAT_PACKETS
         self._candidate: tuple[Address, bytes] | None = None
         self._n_seen = 0
 
@@ -85,3 +88,11 @@ class Source:
         if self.learnt is not None:
             return host == self.learnt[0]
         return host == self.expected[0] or host in self._hosts
+
+
+def _canonical(address: str) -> str:
+    """An address as the kernel writes it; IPv6 has many ways."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address

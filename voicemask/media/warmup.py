@@ -1,0 +1,60 @@
+"""What is slow the first time, done before the first call needs it.
+
+Libraries that are imported when they are needed, tables that are made once, the first call of BLAS:
+each would stall every call of the process when one of them goes into its first capture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from voicemask.audio.codecs import make_codec
+from voicemask.audio.resample import StreamResampler
+from voicemask.capture.policy import Fill, Method
+from voicemask.dtmf.arbiter import KeyPress
+from voicemask.live.batch import make_payloads
+from voicemask.live.ears import Ears
+from voicemask.live.stream import LiveStream
+from voicemask.live.values import LiveMeans, Ready, SteadyReady
+from voicemask.rtp.sdp import PayloadType
+
+_CODECS = (
+    PayloadType(0, "PCMU", 8000),
+    PayloadType(8, "PCMA", 8000),
+    PayloadType(9, "G722", 8000),
+    PayloadType(96, "OPUS", 48000, 2),
+)
+_N_PACKETS = 12
+
+
+def warm_up() -> None:
+    """Run a short masked leg of every codec, and hear it."""
+    for payload_type in _CODECS:
+        for method in Method:
+            _run_leg(payload_type, method)
+
+
+def _run_leg(payload_type: PayloadType, method: Method) -> None:
+    codec = make_codec(payload_type)
+    ready: list[Ready | SteadyReady] = []
+    pressed: list[tuple[LiveStream, KeyPress]] = []
+    means = LiveMeans(method, Fill.NOISE)
+    stream = LiveStream({payload_type.number: payload_type}, 20, means, ready, pressed)
+    ears = Ears()
+    ears.add(stream)
+    n_packet = codec.rate_hz // 50
+    time_s = np.arange(n_packet * _N_PACKETS) / codec.rate_hz
+    # a tone that is no key, loud enough for every branch of the renderer
+    audio = (0.2 * np.sin(2 * np.pi * 800 * time_s)).astype(np.float32)
+    if codec.rate_hz != 8000:
+        StreamResampler(1, codec.rate_hz, 8000).push(audio[np.newaxis])
+    for k in range(_N_PACKETS):
+        payload = codec.encode(audio[k * n_packet : (k + 1) * n_packet])
+        ticks = k * payload_type.clock_hz // 50
+        head = bytes([0x80, payload_type.number]) + k.to_bytes(2, "big") + ticks.to_bytes(4, "big")
+        stream.push(head + bytes(4) + payload, k / 50)
+        ears.step()
+        make_payloads(ready)
+        ready.clear()
+    stream.flush()
+    make_payloads(ready)
