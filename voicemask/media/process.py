@@ -72,9 +72,11 @@ class MediaProcess:
 
     def _warm_up(self) -> None:
         """Do what is slow the first time, now that NG is served and before there are calls."""
-        from voicemask.media.warmup import warm_up  # noqa: PLC0415, loads what it warms
+        from voicemask.media.warmup import WarmUp  # noqa: PLC0415, loads what it warms
 
-        warm_up()
+        WarmUp(self.loop, self._on_warm)
+
+    def _on_warm(self) -> None:
         # what is there now stays: the collector need not look at it again in a call
         gc.freeze()
         gc.enable()

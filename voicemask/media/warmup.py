@@ -6,6 +6,11 @@ each would stall every call of the process when one of them goes into its first 
 
 from __future__ import annotations
 
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Final
+
 import numpy as np
 
 from voicemask.audio.codecs import make_codec
@@ -16,20 +21,46 @@ from voicemask.live.batch import make_payloads
 from voicemask.live.ears import Ears
 from voicemask.live.stream import LiveStream
 from voicemask.live.values import LiveMeans, Ready, SteadyReady
+from voicemask.media.loop import Loop
 from voicemask.rtp.sdp import PayloadType
 
-_CODECS = (
-    PayloadType(0, "PCMU", 8000),
-    PayloadType(8, "PCMA", 8000),
-    PayloadType(9, "G722", 8000),
-    PayloadType(96, "OPUS", 48000, 2),
-)
-_N_PACKETS = 12
+_NARROW: Final = (PayloadType(0, "PCMU", 8000), PayloadType(8, "PCMA", 8000))
+_WIDE: Final = (PayloadType(9, "G722", 8000), PayloadType(96, "OPUS", 48000, 2))
+_N_PACKETS: Final = 12
+_LOOK_S: Final = 0.05
 
 
-def warm_up() -> None:
-    """Run a short masked leg of every codec, and hear it."""
-    for payload_type in _CODECS:
+class WarmUp:
+    """Warms up while calls may already go on: long imports in a thread, the rest in the loop.
+
+    Parameters
+    ----------
+    loop : of the calls.
+    on_done : called when nothing is cold any more.
+    """
+
+    def __init__(self, loop: Loop, on_done: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_done = on_done
+        _warm(_NARROW)
+        # the resampler of wideband codecs: most of a second, mostly of others' start-up
+        self._thread = threading.Thread(
+            target=importlib.import_module, args=("scipy.signal",), daemon=True
+        )
+        self._thread.start()
+        loop.call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_later(_LOOK_S, self._look)
+            return
+        _warm(_WIDE)
+        self._on_done()
+
+
+def _warm(payload_types: tuple[PayloadType, ...]) -> None:
+    """Run a short masked leg of each codec, and hear it."""
+    for payload_type in payload_types:
         for method in Method:
             _run_leg(payload_type, method)
 
