@@ -127,7 +127,8 @@ def steered(tmp_path: Path) -> Iterator[Steered]:
 
 def begin_call(service: Steered) -> None:
     offer = {"call-id": "call-1", "from-tag": "a", "sdp": description(40000)}
-    assert service.ask("offer", **offer)[b"result"] == b"ok"
+    answer = service.ask("offer", **offer)
+    assert answer[b"result"] == b"ok", answer
     answer = {"call-id": "call-1", "from-tag": "a", "to-tag": "b", "sdp": description(40002)}
     assert service.ask("answer", **answer)[b"result"] == b"ok"
 
