@@ -57,7 +57,7 @@ class Steered:
         options = {
             "ng": f"udp:127.0.0.1:{port}",
             "rtp-address": "127.0.0.1",
-            "rtp-ports": "20000-20099",
+            "rtp-ports": "20000-29999",
             "control": f"unix:{folder}/control.sock",
             "vault": f"unix:{folder}/vault.sock",
             "recordings": f"{folder}/recordings",
