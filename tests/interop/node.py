@@ -44,12 +44,16 @@ class Node:
         self.media_ports = ports.take_range()
         self.folder = folder
         self.recordings = folder / "recordings"
-        self.recordings.mkdir(exist_ok=True)
+        self._prepare()
         self._key = folder / "recording.keys"
         voicemask("recordings", "keys", "create", "--recording-key", self._key)
         self._process = Process(self._command(*options), folder / "node.log", folder)
         self.ng = NgClient(self.ng_port)
         self._process.await_ready(self._answers)
+
+    def _prepare(self) -> None:
+        """Make what has to be there before it starts."""
+        self.recordings.mkdir(exist_ok=True)
 
     def _command(self, *options: str) -> list[str]:
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,14 @@ def call(
     called = ports.take()
     changes = {f"sip:{name}:5060": f"sip:{name}:{called}" for name in ("PBX_HOST", "CARRIER_HOST")}
     kamailio = Kamailio(ports, node.ng_port, tmp_path, CONFIG, changes)
-    exchange = Exchange(ports, kamailio.port, tmp_path)
-    caller = exchange.phone("caller", host=hosts[0])
-    callee = exchange.phone("callee", host=hosts[1], sip_port=called)
-    call = exchange.connect(customer=caller, agent=callee)
-    parties = (caller, callee) if request.param == "inbound" else (callee, caller)
-    yield call, *parties
-    exchange.close()
-    kamailio.end()
+    with ExitStack() as stack:
+        stack.callback(kamailio.end)
+        exchange = stack.enter_context(closing(Exchange(ports, kamailio.port, tmp_path)))
+        caller = exchange.phone("caller", host=hosts[0])
+        callee = exchange.phone("callee", host=hosts[1], sip_port=called)
+        call = exchange.connect(customer=caller, agent=callee)
+        parties = (caller, callee) if request.param == "inbound" else (callee, caller)
+        yield call, *parties
 
 
 def test_documented_proxy_masks_between_start_and_stop_of_a_payment(

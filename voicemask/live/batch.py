@@ -39,6 +39,7 @@ _LARGEST: Final = np.float32(65535)
 _SILENCE: Final = {Law.MU: b"\xff", Law.A: b"\xd5"}
 _SELDOM: Final = 3
 """The background is looked at in one packet of four."""
+_HEAD: Final = 12
 _RISE_DB: Final = 0.4
 """Its level follows down at once and up by this much each time."""
 _UNKNOWN_DBFS: Final = -60.0
@@ -102,14 +103,16 @@ def _render_steady(items: list[SteadyReady], like: Like) -> list[bytes]:
     streams, heads, octets, positions = zip(*items, strict=True)
     law = like.law
     assert law is not None
-    rows = _EXPAND[law].take(np.frombuffer(b"".join(octets), np.uint8)).reshape(len(items), -1)
-    result = _render(rows, streams, positions, None, like)
-    width = like.n_packet
-    written = _written(result.audio, law).tobytes()
-    return [
-        head + written[at : at + width]
-        for head, at in zip(heads, range(0, len(written), width), strict=True)
-    ]
+    m, n_packet = len(items), like.n_packet
+    # "wrap" only saves a check: every octet has its place
+    rows = _EXPAND[law].take(np.frombuffer(b"".join(octets), np.uint8), mode="wrap")
+    result = _render(rows.reshape(m, -1), streams, positions, None, like)
+    packets = np.empty((m, _HEAD + n_packet), np.uint8)
+    packets[:, :_HEAD] = np.frombuffer(b"".join(heads), np.uint8).reshape(m, _HEAD)
+    packets[:, _HEAD:] = _written(result.audio, law)
+    written = packets.tobytes()
+    width = _HEAD + n_packet
+    return [written[at : at + width] for at in range(0, m * width, width)]
 
 
 def _render_octets(items: list[Ready], like: Like) -> list[bytes | None]:
@@ -199,7 +202,7 @@ def _written(audio: F32, law: Law) -> NDArray[np.uint8]:
     places = audio + _MIDDLE
     np.maximum(places, 0, out=places)
     np.minimum(places, _LARGEST, out=places)
-    octets: NDArray[np.uint8] = _COMPRESS[law].take(places.astype(np.uint16))
+    octets: NDArray[np.uint8] = _COMPRESS[law].take(places.astype(np.uint16), mode="wrap")
     return octets
 
 

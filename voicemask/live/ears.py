@@ -113,6 +113,7 @@ class _Bank:
         self._free = list(range(SLOTS))
         self._resting: dict[int, int] = {}
         self._clock = 0
+        self._steps = np.zeros((SLOTS, STEP), np.int16)
 
     @property
     def n_streams(self) -> int:
@@ -136,18 +137,19 @@ class _Bank:
     def step(self) -> list[tuple[LiveStream, KeyPress]]:
         """Hear 20 ms of every stream."""
         clock = self._clock
-        parts = [_SILENCE] * SLOTS
-        a_law: list[int] = []
-        for index, slot in self._slots.items():
-            parts[index] = slot.take(clock)
-            if slot.stream.heard_law is Law.A and parts[index] is not _SILENCE:
-                a_law.append(index)
-        steps = _EXPAND.take(np.frombuffer(b"".join(parts), np.uint8)).reshape(-1, STEP)
-        for index in a_law:
-            steps[index] = _EXPAND_A.take(np.frombuffer(parts[index], np.uint8))
+        slots = self._slots
+        parts = [slot.take(clock) for slot in slots.values()]
+        octets = np.frombuffer(b"".join(parts), np.uint8)
+        heard = _EXPAND.take(octets, mode="wrap").reshape(-1, STEP)
+        for i, slot in enumerate(slots.values()):
+            if slot.stream.heard_law is Law.A and parts[i] is not _SILENCE:
+                heard[i] = _EXPAND_A.take(np.frombuffer(parts[i], np.uint8))
+        steps = self._steps
+        steps[list(slots)] = heard
         bursts = self._finder.push(steps)
         self._clock += STEP
-        steps[:] = 0  # it held tones
+        steps[list(slots)] = 0  # it held tones
+        heard[:] = 0
         if self.method is Method.FILL:
             if len(bursts):
                 self._fill(bursts)

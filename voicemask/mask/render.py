@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,13 +106,12 @@ def render(
     hop = hop_samples(rate_hz)
     m, n_row = rows.shape
     n_hops = n_row // hop
-    n_out = n_hops - 4
+    hops = rows.reshape(m, n_hops, hop)
+    out = hops[:, 2:-2].copy()
     is_fill: NDArray[np.bool_] | None = None
     if unsafe is not None:
         is_fill = unsafe[:, :-1] | unsafe[:, 1:]
     quiet: F32 | None = None
-    # what is to be taken away from each block, both its windows over it; blocks 1 .. n_out + 1
-    away: F32
     if suppresses:
         shares, inside, energy = _shares(rows, hop, rate_hz)
         is_pure = inside > PURE * energy
@@ -125,61 +124,97 @@ def render(
                 rest[is_fill] = np.inf
             # the window's mean square is one half
             quiet = np.maximum(rest.min(axis=1), 0) / np.float32(hop)
-        away = _back(shares, rate_hz)
-    else:
-        away = np.zeros((m, n_out + 1, 2 * hop), np.float32)
+        if is_fill is not None:
+            shares[is_fill] = 0
+        out -= _back(shares, rate_hz)
     wanted = None if is_fill is None else is_fill[:, 1:-1]
     if wanted is not None and wanted.any():
         row, block = np.nonzero(wanted)
         where = np.array(positions, np.int64)[row] + (block - 1) * hop
         levels = np.array(levels_dbfs, np.float32)[row]
-        hops = rows.reshape(m, n_hops, hop)
-        ours = np.concatenate([hops[row, block + 1], hops[row, block + 2]], axis=1)
-        ours -= _filled(fill, where, 2 * hop, rate_hz, levels)
-        away[row, block] = ours * _subspace(rate_hz)[0] ** 2
+        # both windows take all of the audio away, and put the fill in its place
+        away = np.concatenate([hops[row, block + 1], hops[row, block + 2]], axis=1)
+        away -= _filled(fill, where, 2 * hop, rate_hz, levels)
+        away *= _matrices(rate_hz).window_squared
+        _subtract(out, row, block - 1, away[:, :hop])
+        _subtract(out, row, block, away[:, hop:])
     touched = None
     if not suppresses:
         touched = np.zeros((m, n_packet), bool)
         if wanted is not None:
             by_hop = wanted[:, :-1] | wanted[:, 1:]
             touched = np.repeat(by_hop, hop, axis=1)[:, :n_packet]
-    # the windows' squares add up to one: what is not taken away is the audio itself
-    out = rows.reshape(m, n_hops, hop)[:, 2:-2] - away[:, :-1, hop:]
-    out -= away[:, 1:, :hop]
-    return Rendered(out.reshape(m, n_out * hop)[:, :n_packet], touched, quiet)
+    return Rendered(out.reshape(m, -1)[:, :n_packet], touched, quiet)
+
+
+def _subtract(out: F32, row: I64, at: I64, away: F32) -> None:
+    """Subtract from hops ``out[row, at]``, as far as they are the packet's; no hop comes twice."""
+    inside = (at >= 0) & (at < out.shape[1])
+    out[row[inside], at[inside]] -= away[inside]
+
+
+class _Matrices(NamedTuple):
+    """The tones' span by halves of a block, windows over it.
+
+    Parameters
+    ----------
+    to_shares : (hop, 2 * rank) of a hop as a block's first half, and as its second.
+    to_energy : (hop, 2) the same of squares.
+    to_samples : (2 * rank, hop) a hop's samples from the block it is the second half of, and from
+        the one it is the first half of.
+    window_squared : (2 * hop,)
+    """
+
+    to_shares: F32
+    to_energy: F32
+    to_samples: F32
+    window_squared: F32
 
 
 @cache
-def _subspace(rate_hz: int) -> tuple[F32, F32, F32]:
-    """Window (n,), basis (n, rank), and the basis with the window over it, (rank, n)."""
+def _matrices(rate_hz: int) -> _Matrices:
     window, basis = subspace(rate_hz)
-    return window, basis, np.ascontiguousarray((window[:, None] * basis).T)
+    hop = len(window) // 2
+    windowed = window[:, None] * basis
+    squared = window**2
+    return _Matrices(
+        np.ascontiguousarray(np.concatenate([windowed[:hop], windowed[hop:]], axis=1)),
+        np.ascontiguousarray(np.stack([squared[:hop], squared[hop:]], axis=1)),
+        np.ascontiguousarray(np.concatenate([windowed[hop:], windowed[:hop]], axis=1).T),
+        squared,
+    )
 
 
 def _shares(rows: F32, hop: int, rate_hz: int) -> tuple[F32, F32, F32]:
     """Shares of each block in the tones' span (m, n, rank), their energy and the block's (m, n)."""
-    window, basis, _ = _subspace(rate_hz)
+    to_shares, to_energy, _, _ = _matrices(rate_hz)
     m, n_row = rows.shape
-    shape = (m, n_row // hop - 1, 2 * hop)
-    n = m * shape[1]
-    storage = _tiled(n, 2 * hop)
-    # blocks overlap by a hop
-    overlapped: F32 = np.ndarray(shape, np.float32, rows, 0, (4 * n_row, 4 * hop, 4))
-    np.multiply(overlapped, window, out=storage[:n].reshape(shape))
-    shares = np.matmul(storage.reshape(-1, _TILE, 2 * hop), basis).reshape(len(storage), -1)
-    inside = np.einsum("bk,bk->b", shares, shares)[:n].reshape(shape[:2])
-    energy = np.einsum("bk,bk->b", storage, storage)[:n].reshape(shape[:2])
-    return shares[:n].reshape(*shape[:2], -1), inside, energy
+    n_hops = n_row // hop
+    n = m * n_hops
+    storage = _tiled(n, hop)
+    storage[:n] = rows.reshape(n, hop)
+    tiles = storage.reshape(-1, _TILE, hop)
+    by_half = np.matmul(tiles, to_shares).reshape(len(storage), 2, -1)[:n]
+    by_half = by_half.reshape(m, n_hops, 2, -1)
+    shares = by_half[:, :-1, 0] + by_half[:, 1:, 1]
+    np.multiply(storage, storage, out=storage)
+    squares = np.matmul(tiles, to_energy).reshape(len(storage), 2)[:n].reshape(m, n_hops, 2)
+    energy = squares[:, :-1, 0] + squares[:, 1:, 1]
+    inside = np.einsum("mbk,mbk->mb", shares, shares)
+    return shares, inside, energy
 
 
 def _back(shares: F32, rate_hz: int) -> F32:
-    """What all shares (m, n, rank) but a row's first and last are in samples, window over it."""
+    """What the shares (m, n, rank) are in samples of the packet's hops: (m, n - 3, hop)."""
     m, n_blocks, rank = shares.shape
-    n = m * (n_blocks - 2)
-    storage = _tiled(n, rank)
-    storage[:n].reshape(m, n_blocks - 2, rank)[:] = shares[:, 1:-1]
-    back = np.matmul(storage.reshape(-1, _TILE, rank), _subspace(rate_hz)[2])
-    samples: F32 = back.reshape(len(storage), -1)[:n].reshape(m, n_blocks - 2, -1)
+    n_out = n_blocks - 3
+    n = m * n_out
+    storage = _tiled(n, 2 * rank)
+    pairs = storage[:n].reshape(m, n_out, 2, rank)
+    pairs[:, :, 0] = shares[:, 1:-2]
+    pairs[:, :, 1] = shares[:, 2:-1]
+    back = np.matmul(storage.reshape(-1, _TILE, 2 * rank), _matrices(rate_hz).to_samples)
+    samples: F32 = back.reshape(len(storage), -1)[:n].reshape(m, n_out, -1)
     return samples
 
 
