@@ -574,7 +574,7 @@ class LiveStream:
             tape.append(_SILENCE[_law(self._kind)] * n_gap)
         else:
             tape.append(np.zeros(n_gap, np.float32))
-        if n_heard > 0:
+        if n_heard > 0 and self.means.method is not None:  # nobody hears who is muted
             self.heard.append(_SILENCE[self.heard_law] * n_heard)
 
     def _narrowed(self, audio: NDArray[np.float32]) -> bytes:
@@ -621,8 +621,11 @@ class LiveStream:
                 held.end - held.start, kind.coder, row, unsafe, suppresses,
             )
         )  # fmt: skip
-        keep = held.end - self._lead
-        tape.drop(keep)
+        self._let_go_before(held.end - self._lead)
+
+    def _let_go_before(self, keep: int) -> None:
+        """Forget what no packet needs any more."""
+        self._tape.drop(keep)
         if self._fills:
             self._fills = [fill for fill in self._fills if fill[1] > keep]
 
@@ -633,6 +636,7 @@ class LiveStream:
         self._ready.append(
             Ready(self, held.slot, held.head, held.payload, held.tail, held.start, n, coder)
         )
+        self._let_go_before(held.end - self._lead)
 
     def _patched_row(
         self, begin: int, end: int, *, suppresses: bool

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from voicemask.capture.digit import Digit
 from voicemask.capture.policy import Policy
@@ -56,6 +57,8 @@ class MediaCall:
         self.triggers: list[Trigger] = []
         self.is_degraded = False
         self.n_presses = 0
+        self.captures: dict[str, UUID] = {}
+        """What the vault calls them, by the tag of the party."""
         self._settings = settings
         self._roles: dict[str, Role] = {}
         self._wishes: dict[tuple[str, str], PolicyChange] = {}  # by origin and tag
@@ -113,7 +116,7 @@ class MediaCall:
         of these the strictest."""
         is_agent = self.role(party) is Role.AGENT
         wishes = []
-        for origin in {at[0] for at in self._wishes}:
+        for origin in dict.fromkeys(at[0] for at in self._wishes):
             wish = self._wishes.get((origin, party.tag))
             if wish is None and not is_agent:
                 wish = self._wishes.get((origin, ""))
@@ -151,7 +154,10 @@ class MediaCall:
         types: dict[int, PayloadType] = {}
         port = party.ports[index]
         own = port.remote.payload_types if port.remote is not None else ()
-        theirs = [t for sink in port.sinks if sink.remote for t in sink.remote.payload_types]
+        # a monitor offered the party nothing
+        heard_by = party.plan.media[index].heard_by
+        hearers = [sink.remote for sink in port.sinks if sink.remote and sink.local in heard_by]
+        theirs = [t for remote in hearers for t in remote.payload_types]
         for payload_type in (*theirs, *own):
             types.setdefault(payload_type.number, payload_type)
         return types

@@ -133,9 +133,9 @@ class MaskRoom:
             self._send_ready()
             if self._ears.n_streams and now_s >= self._next_step_s:
                 self._hear(now_s)
-            for stream, press in self.pressed:
-                self._on_press(stream, press)
-            self.pressed.clear()
+            while self.pressed:
+                # taken out before it is told: an error there must not tell it again
+                self._on_press(*self.pressed.pop(0))
         finally:
             if self._streams:
                 # the more there is to do, the more is done together

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from voicemask.capture.digit import Digit
 from voicemask.capture.policy import Policy
@@ -81,7 +80,6 @@ class Node:
         self._room = MaskRoom(loop, self._on_press, self._on_trouble)
         self._taps = Taps(loop, recorder, on_event, self._ports.get)
         self._heard: dict[LiveStream, tuple[MediaCall, Party]] = {}
-        self._captures: dict[tuple[str, str], UUID] = {}
         self._totals: Counter[str] = Counter()
         self._trouble_s: dict[str, float] = {}
         self._watch()
@@ -130,8 +128,8 @@ class Node:
         state = self._state(call)
         del self._calls[call_id]
         self._taps.end(call)
-        for party in call.parties.values():
-            self._end_capture(call, party)
+        for tag in list(call.captures):
+            self._end_capture(call, tag)
         for port in call.ports():
             self._close_port(port)
         for fork in call.forks.values():
@@ -227,12 +225,14 @@ class Node:
 
     def _update(self, call: MediaCall) -> None:
         """Bring the masks of all parties to what holds for them now."""
-        for party in call.parties.values():
+        for tag in call.captures.keys() - call.parties.keys():
+            self._end_capture(call, tag)
+        for tag, party in call.parties.items():
             policy = call.policy(party.plan)
             if policy is Policy.CAPTURE:
-                self._begin_capture(call, party)
+                self._begin_capture(call, tag)
             else:
-                self._end_capture(call, party)
+                self._end_capture(call, tag)
             for index, port in enumerate(party.ports):
                 port.withholds = policy in MASKING
                 if port.remote is None or port.remote.kind == "audio":
@@ -273,6 +273,7 @@ class Node:
         old = port.listener
         if is_wanted and old is not None:
             old.set_payload_types(types)
+            self._heard[old] = (call, party)
         elif is_wanted:
             capture = call.means_of_capture()
             new = LiveStream(types, ptime_ms, capture, self._room.nowhere, self._room.pressed)
@@ -292,13 +293,12 @@ class Node:
         self._totals["filled"] += stream.n_filled
         self._totals["late_or_bad"] += stream.n_dropped
 
-    def _begin_capture(self, call: MediaCall, party: Party) -> None:
-        key = (call.call_id, party.plan.tag)
-        if self._vault is not None and key not in self._captures:
-            self._captures[key] = self._vault.capture_started(*key)
+    def _begin_capture(self, call: MediaCall, tag: str) -> None:
+        if self._vault is not None and tag not in call.captures:
+            call.captures[tag] = self._vault.capture_started(call.call_id, tag)
 
-    def _end_capture(self, call: MediaCall, party: Party) -> None:
-        capture = self._captures.pop((call.call_id, party.plan.tag), None)
+    def _end_capture(self, call: MediaCall, tag: str) -> None:
+        capture = call.captures.pop(tag, None)
         if capture is not None and self._vault is not None:
             self._vault.capture_ended(capture)
 
@@ -318,7 +318,7 @@ class Node:
         if call.policy(party.plan) is Policy.CAPTURE:
             call.n_presses += 1
             self._totals["key_presses"] += 1
-            capture = self._captures.get((call.call_id, party.plan.tag))
+            capture = call.captures.get(party.plan.tag)
             if capture is not None and self._vault is not None:
                 self._vault.key(capture, press, press.start // 8)
             details: dict[str, str | int] = {"tag": party.plan.tag, "n_keys": call.n_presses}

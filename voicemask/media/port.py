@@ -17,7 +17,7 @@ from voicemask.live.stream import LiveStream
 from voicemask.media.ports import RECEIVE_BYTES, Pair, disconnect
 from voicemask.media.source import Address, Source
 from voicemask.ng.plan import LocalPort, Remote
-from voicemask.rtp.packet import HEADER_BYTES, looks_like_rtcp
+from voicemask.rtp.packet import HEADER_BYTES, VERSION, looks_like_rtcp
 from voicemask.rtp.srtp import SrtpContext
 
 _LONGEST: Final = 2048
@@ -108,7 +108,7 @@ class Port:
         if len(data) < HEADER_BYTES or data[0] & 0xC0 != 0x80 or not self._is_audio:
             self._take_other(data)
             return
-        if 192 <= data[1] <= 223:
+        if 192 <= data[1] <= 223 and _is_whole_rtcp(data):
             self._forward_rtcp(data)
             return
         self.ssrc = data[8:12]
@@ -247,7 +247,7 @@ class Port:
 
     def _forward_rtcp(self, data: bytes) -> None:
         """Pass RTCP on, and nothing that only came to its port."""
-        if not looks_like_rtcp(data):
+        if not _is_whole_rtcp(data):
             self.n_unusable += 1
             return
         for sink in self.sinks:
@@ -262,6 +262,19 @@ class Port:
                 sink.send_rtcp(data)
             else:
                 sink.send(data)
+
+
+def _is_whole_rtcp(data: bytes) -> bool:
+    """Tell whether a datagram is RTCP to its end: RTP of types 64..95 with a marker begins alike.
+
+    References
+    ----------
+    RFC 3550 appendix A.2 (the lengths of a compound packet add up), RFC 5761 section 4.
+    """
+    at = 0
+    while at + 4 <= len(data) and data[at] >> 6 == VERSION and 192 <= data[at + 1] <= 223:
+        at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
+    return at == len(data) >= 8
 
 
 def _addressing(remote: Remote) -> tuple[object, ...]:
