@@ -58,8 +58,9 @@ PATIENCE_MS: Final = 20
 """A packet that came before its turn waits so long for the ones before it."""
 INFO_AFTER_MS: Final = 100
 """Filled from a SIP INFO on, besides what is held."""
-FILL_HOLD_MS: Final = 300
-"""Longest hold of the method `fill`: a run of tones is named 150 ms after it began."""
+FILL_HOLD_MS: Final = 500
+"""Longest hold of the method `fill`, whose usual one is 220 ms: beyond it what the detector has not
+come to is suppressed."""
 _N_AHEAD: Final = 64
 """A packet further ahead of its turn than this begins the stream anew."""
 _FAR_MS: Final = 2000
