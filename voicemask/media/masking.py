@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.002
 """What is said waits this long at most for others to be rendered with."""
 _TICK_LOAD: Final = 3.0
-"""Ticks are as far apart as this many times what one takes."""
+_LONGEST_TICK_S: Final = 0.005
+"""Ticks are as far apart as three times what one takes, within bounds: more together costs less."""
 _LOOK_S: Final = 0.005
 """How often streams are asked whether something waited too long."""
 _MANY: Final = 32
@@ -140,7 +141,12 @@ class MaskRoom:
             if self._streams:
                 # the more there is to do, the more is done together
                 end_s = time.monotonic()
-                self._arm(max(end_s, now_s + max(TICK_S, _TICK_LOAD * (end_s - now_s))))
+                self._arm(
+                    max(
+                        end_s,
+                        now_s + min(_LONGEST_TICK_S, max(TICK_S, _TICK_LOAD * (end_s - now_s))),
+                    )
+                )
 
     def _look(self, now_s: float) -> None:
         self._next_look_s = now_s + _LOOK_S
