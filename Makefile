@@ -25,7 +25,7 @@ BENCH_PACKAGES := \
 	asterisk-core-sounds-it-wav=$(SOUNDS)/sounds/it_IT_m_Carlo/digits/1.wav \
 	asterisk-core-sounds-ru-wav=$(SOUNDS)/sounds/ru_RU_f_IvrvoiceRU/digits/1.wav \
 	asterisk-moh-opsound-wav=$(SOUNDS)/moh/macroform-cold_day.wav \
-	libbcg729-0=libbcg729.so.0
+	libbcg729-0=libbcg729.so.0 rtpengine-daemon=rtpengine
 
 # One BLAS thread: the matrices are small, and a pool of threads is slower beside a busy core.
 export OPENBLAS_NUM_THREADS := 1
@@ -66,7 +66,7 @@ test: setup ## all tests
 demo: $(DEV) ## take the sample calls through detect, mask, verify and replay
 	$(BIN)/voicemask demo --samples samples $(ARGS)
 
-bench: setup $(BENCH) ## accuracy, talk-off, leak, harm and speed beside spandsp and multimon-ng
+bench: setup $(BENCH) ## files beside spandsp and multimon-ng, then the relay beside rtpengine
 	@.ci/need-packages $(BENCH_PACKAGES)
 	$(BIN)/python -m benchmarks.detect.throughput
 	$(BIN)/python -m benchmarks.accuracy.run
@@ -76,6 +76,12 @@ bench: setup $(BENCH) ## accuracy, talk-off, leak, harm and speed beside spandsp
 	$(BIN)/python -m benchmarks.leak.run --save --plot docs/img/leak.png
 	$(BIN)/python -m benchmarks.harm.run --save
 	$(BIN)/python -m benchmarks.accuracy.plots
+	$(BIN)/python -m benchmarks.path.start
+	$(BIN)/python -m benchmarks.path.untouched --save
+	$(BIN)/python -m benchmarks.path.leak --save --plot docs/img/relay-leak.png
+	$(BIN)/python -m benchmarks.density.run --save --plot docs/img/relay-density.png
+	$(BIN)/python -m benchmarks.robustness.ng_flood
+	$(BIN)/python -m benchmarks.robustness.soak --minutes 30
 
 audit: $(DEV) ## look up known vulnerabilities of the locked dependencies (needs the network)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.lock

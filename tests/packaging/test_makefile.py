@@ -14,9 +14,16 @@ CALLS = re.findall(
 
 
 def test_make_bench_writes_every_result_that_is_kept() -> None:
-    sources = [source_of(module) for module, _ in CALLS]
-    written = {name for text in sources for name in re.findall(r"write_result\(.(\w+)", text)}
-    assert written == {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    writing = [text for module, _ in CALLS if "write_result(" in (text := source_of(module))]
+    named = {name for text in writing for name in re.findall(r"['\"]([\w-]+)['\"]", text)}
+    kept = {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    assert kept - named == set()
+
+
+def test_make_bench_writes_its_results() -> None:
+    for module, words in CALLS:
+        text = source_of(module)
+        assert '"--save"' not in text or "--save" in words, module
 
 
 @pytest.mark.parametrize(("module", "words"), CALLS)
