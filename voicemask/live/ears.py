@@ -107,13 +107,17 @@ class _Bank:
         self.method = method
         self._receiver = mask
         patience = 0 if method is Method.FILL else _PATIENCE_BLOCKS
-        self._finder = BurstFinder(SLOTS, mask, patience_blocks=patience)
+        # to decode, fewer bursts are worth a measurement than to fill
+        finder = mask if method is Method.FILL else decode
+        self._finder = BurstFinder(SLOTS, finder, patience_blocks=patience)
         self._decoder = Decoder(decode)
         self._slots: dict[int, _Slot] = {}
         self._free = list(range(SLOTS))
         self._resting: dict[int, int] = {}
         self._clock = 0
         self._steps = np.zeros((SLOTS, STEP), np.int16)
+        self.is_behind = False
+        """Whether most of those who speak have waited long."""
 
     @property
     def n_streams(self) -> int:
@@ -138,34 +142,36 @@ class _Bank:
         """Hear 20 ms of every stream."""
         clock = self._clock
         slots = self._slots
-        parts = [slot.take(clock) for slot in slots.values()]
+        parts: list[bytes | bytearray] = []
+        n_speaking = n_late = 0
+        for slot in slots.values():
+            heard = slot.stream.heard
+            n_behind = heard.end - slot.read - STEP
+            if heard.begin == slot.read and 0 <= n_behind <= _FURTHEST:
+                parts.append(heard.take(STEP))
+                slot.read += STEP
+                n_speaking += n_behind >= STEP
+                n_late += n_behind >= _BACKLOG
+            else:
+                parts.append(slot.take(clock))
+        self.is_behind = 2 * n_late > n_speaking
         octets = np.frombuffer(b"".join(parts), np.uint8)
-        heard = _EXPAND.take(octets, mode="wrap").reshape(-1, STEP)
+        samples = _EXPAND.take(octets, mode="wrap").reshape(-1, STEP)
         for i, slot in enumerate(slots.values()):
             if slot.stream.heard_law is Law.A and parts[i] is not _SILENCE:
-                heard[i] = _EXPAND_A.take(np.frombuffer(parts[i], np.uint8))
+                samples[i] = _EXPAND_A.take(np.frombuffer(parts[i], np.uint8))
         steps = self._steps
-        steps[list(slots)] = heard
+        steps[list(slots)] = samples
         bursts = self._finder.push(steps)
         self._clock += STEP
         steps[list(slots)] = 0  # it held tones
-        heard[:] = 0
+        samples[:] = 0
         if self.method is Method.FILL:
             if len(bursts):
                 self._fill(bursts)
             self._say_safe()
         self._let_rested_go()
         return self._tell(bursts)
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether most of those who speak have waited long."""
-        n_speaking = n_late = 0
-        for slot in self._slots.values():
-            n_behind = slot.stream.heard.end - slot.read
-            n_speaking += n_behind >= STEP
-            n_late += n_behind >= _BACKLOG
-        return 2 * n_late > n_speaking
 
     def _let_rested_go(self) -> None:
         """Give slots out again that have rested."""

@@ -34,6 +34,16 @@ class Octets:
         offset = self._offset
         return bytes(self._buffer[start - offset : end - offset])
 
+    def take(self, n_octets: int) -> bytearray:
+        """Give the oldest octets, which must be there, and let go of them."""
+        at = self.begin - self._offset
+        octets = self._buffer[at : at + n_octets]
+        if at > _KEPT:
+            self.drop(self.begin + n_octets)
+        else:
+            self.begin += n_octets
+        return octets
+
     def drop(self, before: int) -> None:
         """Let go of what lies before, and overwrite it: it may hold tones."""
         if before <= self.begin:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
 from voicemask.capture.digit import Digit
-from voicemask.capture.policy import Policy
+from voicemask.capture.policy import Fill, Policy
 from voicemask.live.values import LiveMeans
 from voicemask.media.port import Port
 from voicemask.media.settings import Customer, NodeSettings
 from voicemask.ng.plan import CallPlan, Fork, PartyPlan, PolicyChange, Role, Trigger
 from voicemask.rtp.sdp import PayloadType
 
+TRIGGER: Final = "trigger"
+"""Origin of the wishes of keys."""
 MASKING: Final = frozenset({Policy.CAPTURE, Policy.MUTE})
 """Policies that mask a leg someone listens to; `guard` is about recordings."""
 _STRICTNESS: Final = {None: -1, Policy.OPEN: 0, Policy.GUARD: 1, Policy.CAPTURE: 2, Policy.MUTE: 3}
@@ -63,6 +65,11 @@ class MediaCall:
         self._roles: dict[str, Role] = {}
         self._wishes: dict[tuple[str, str], PolicyChange] = {}  # by origin and tag
 
+    @property
+    def fill(self) -> Fill:
+        """What stands in for what recordings may not hold."""
+        return self._settings.fill
+
     def now_ns(self) -> int:
         """Stream time."""
         return time.monotonic_ns() - self.began_ns
@@ -104,6 +111,9 @@ class MediaCall:
     def take_change(self, change: PolicyChange) -> None:
         """Take a wish; one without policy takes back what its origin wished."""
         origin = change.origin
+        if change.policy is None and origin == "":
+            # who takes capture back over NG means what keys started, too
+            self.take_change(replace(change, origin=TRIGGER))
         if not change.tag and change.policy is None:
             self._wishes = {at: wish for at, wish in self._wishes.items() if at[0] != origin}
         elif change.policy is None:
@@ -180,7 +190,11 @@ class MediaCall:
             wanted = trigger.end if is_capturing else trigger.start
             if wanted and tuple(party.keys)[-len(wanted) :] == wanted:
                 party.keys.clear()
-                changes.append(PolicyChange(None if is_capturing else Policy.CAPTURE, trigger.tag))
+                changes.append(
+                    PolicyChange(
+                        None if is_capturing else Policy.CAPTURE, trigger.tag, origin=TRIGGER
+                    )
+                )
         return changes
 
     def ports(self) -> list[Port]:

@@ -207,6 +207,7 @@ class Taps:
             customer=labels.get(0, ""),
             agent=labels.get(1, ""),
             extra=metadata,
+            fill=call.fill,
         )
         self._link.start(tapped.key, start)
         self._by_key[tapped.key] = tapped
