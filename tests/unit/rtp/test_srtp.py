@@ -1,4 +1,4 @@
-"""SRTP contexts: against the vectors of RFC 3711 B.3, HMAC by the standard library, and each other."""
+"""SRTP contexts: against vectors of RFC 3711 B.3, HMAC of the standard library, and each other."""
 
 from __future__ import annotations
 
