@@ -174,6 +174,7 @@ class LiveStream:
 
     def set_payload_types(self, payload_types: Mapping[int, PayloadType]) -> None:
         """Take another meaning of payload types: a re-INVITE."""
+        self._unsettle()
         self._kinds = {number: Kind(pt) for number, pt in payload_types.items()}
         self._payload_type = -1
 

@@ -15,6 +15,9 @@ from voicemask.audio.g711 import Law
 from voicemask.capture.digit import Digit
 from voicemask.capture.policy import Fill, Method
 from voicemask.dtmf.detector import detect
+from voicemask.live.batch import make_payloads
+from voicemask.live.stream import LiveStream
+from voicemask.live.values import LiveMeans, Ready, SteadyReady
 from voicemask.rtp.event import EventReport, serialize_event
 from voicemask.rtp.sdp import STATIC_TYPES, PayloadType
 
@@ -253,3 +256,21 @@ def test_garbage_is_dropped() -> None:
     stream, heard = run_leg(packets)
     assert heard.packets == []
     assert stream.n_dropped == len(packets)
+
+
+def test_a_payload_type_that_changes_its_meaning_is_read_anew(keyed: F32) -> None:
+    packets = to_packets(keyed, payload_type=96)
+    as_law = {96: PayloadType(96, "PCMU", 8000)}
+    ready: list[Ready | SteadyReady] = []
+    stream = LiveStream(as_law, 20, LiveMeans(Method.SUPPRESS, Fill.NOISE), ready, [])
+    for packet in packets[:20]:
+        stream.push(packet.data, packet.at_s)
+    stream.set_payload_types({96: PayloadType(96, "G729", 8000), 0: STATIC_TYPES[0]})
+    ready.clear()
+    for packet in packets[20:30]:
+        stream.push(packet.data, packet.at_s)
+        stream.advance(packet.at_s + 1)
+    sent = make_payloads(ready)
+    assert sent != []
+    assert all(data is None or data[1] & 0x7F == 0 for data in sent[2:])
+    assert stream.is_degraded
