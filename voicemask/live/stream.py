@@ -58,7 +58,7 @@ PATIENCE_MS: Final = 20
 """A packet that came before its turn waits so long for the ones before it."""
 INFO_AFTER_MS: Final = 100
 """Filled from a SIP INFO on, besides what is held."""
-FILL_HOLD_MS: Final = 500
+FILL_HOLD_MS: Final = 400
 """Longest hold of the method `fill`, whose usual one is 220 ms: beyond it what the detector has not
 come to is suppressed."""
 _N_AHEAD: Final = 64
