@@ -9,7 +9,9 @@ from dataclasses import dataclass
 MAPS = {
     "PCMU": (0, "PCMU/8000"),
     "PCMA": (8, "PCMA/8000"),
+    "G722": (9, "G722/8000"),
     "G729": (18, "G729/8000"),
+    "opus": (107, "opus/48000/2"),
     "telephone-event": (101, "telephone-event/8000"),
 }
 

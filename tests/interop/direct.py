@@ -66,6 +66,11 @@ class DirectCall:
         self.agent.wait_heard(3)
         return there, here
 
+    def switch(self, *codecs: str) -> None:
+        """Offer other codecs, and speak the first of them once they are agreed on."""
+        self.codecs = codecs
+        self.to_agent, self.to_customer = self.negotiate(version=2)
+
     def ask(self, command: str, **parameters: Any) -> dict[str, Any]:
         """Send a command about this call; gives the reply, whatever it says."""
         return self.node.ng.ask(command, **{"call_id": self.call_id, **parameters})

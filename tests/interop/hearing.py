@@ -11,7 +11,8 @@ from scipy.signal import resample_poly
 
 from benchmarks.peers import multimon, spandsp
 from benchmarks.peers.receivers import ours_decodes
-from tests.interop.line import EVENT_TYPE, KEYS
+from tests.interop.coder import Coder
+from tests.interop.line import EVENT_TYPE, KEYS, Line
 from voicemask.audio.g711 import Law, decode
 from voicemask.dtmf.auditor import audit
 
@@ -34,6 +35,35 @@ def audio_of(packets: Sequence[bytes]) -> Samples:
     for timestamp, pcm in frames:
         audio[timestamp - first : timestamp - first + len(pcm)] = pcm / np.float32(32768)
     return audio
+
+
+def decoded(packets: Sequence[bytes], codec: str) -> tuple[Samples, int]:
+    """Decode the packets of a codec as a phone does, in order and without gaps; with its rate."""
+    coder = Coder(codec)
+    payloads = [_octets(packet).tobytes() for packet in packets if _is(packet, coder.payload_type)]
+    if not payloads:
+        return np.zeros(0, np.float32), coder.rate_hz
+    return np.concatenate([coder.decode(payload) for payload in payloads]), coder.rate_hz
+
+
+def level_db(audio: Samples) -> float:
+    """RMS, dB relative to full scale; -180 for silence and for nothing."""
+    return (
+        float(20 * np.log10(np.sqrt(np.mean(audio**2, dtype=float)) + 1e-9)) if audio.size else -180
+    )
+
+
+def assert_heard_to_the_byte(speaker: Line, hearer: Line) -> None:
+    """From the first packet that was heard, nothing is lost or changed, and all is in order."""
+    heard = hearer.heard[:]  # more comes while this looks
+    first = speaker.sent.index(heard[0])
+    assert len(heard) >= 10
+    sent = speaker.sent[first : first + len(heard)]
+    wrong = [n for n, pair in enumerate(zip(heard, sent, strict=True)) if pair[0] != pair[1]]
+    missing = set(map(_sequence, sent)) - set(map(_sequence, heard))
+    n_other = len(set(heard) - set(speaker.sent))
+    where = f"from the {wrong[0]}th of {len(heard)} on" if wrong else ""
+    assert heard == sent, f"{where}: {len(missing)} missing, {n_other} changed"
 
 
 def event_keys(packets: Sequence[bytes]) -> str:
@@ -76,6 +106,14 @@ def assert_no_tone(audio: Samples, rate_hz: int = 8000) -> None:
     assert set(read.values()) == {""}, f"tones are read: {read}"
     readable = audit(audio, rate_hz)
     assert not readable, f"a person could read {len(readable)} stretches"
+
+
+def _sequence(packet: bytes) -> int:
+    return int.from_bytes(packet[2:4], "big")
+
+
+def _is(packet: bytes, payload_type: int) -> bool:
+    return packet[1] & 0x7F == payload_type
 
 
 def _octets(packet: bytes) -> NDArray[np.uint8]:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.interop.coder import PACKET_MS, Coder
 from tests.interop.description import MAPS, Key
-from voicemask.audio.g711 import Law, encode
 from voicemask.rtp.sdes import CryptoKey
 from voicemask.rtp.srtp import SrtpContext
 from voicemask.synthetic import SyntheticCall, make_call
@@ -28,11 +28,10 @@ from voicemask.synthetic import SyntheticCall, make_call
 Samples = NDArray[np.float32]
 FRAME = 160
 TIMEOUT_S = 20.0
-PERIOD_S = 0.02
+PERIOD_S = PACKET_MS / 1000
 EVENT_TYPE = MAPS["telephone-event"][0]
 KEYS = "0123456789*#ABCD"
 TONE_MS = PAUSE_MS = 60
-LAWS = {"PCMU": Law.MU, "PCMA": Law.A}
 
 
 @dataclass
@@ -65,15 +64,19 @@ class Line:
         self._rtp = _bind(family, address, port)
         self._rtcp = _bind(family, address, port + 1)
         random = np.random.default_rng(seed)
-        self._quiet = (random.standard_normal(50 * FRAME) * 10**-3).astype(np.float32)
+        self._quiet = (random.standard_normal(8000) * 10**-3).astype(np.float32)
         self.ssrc, self.sequence = 0x10000000 + seed, 1000
         self._timestamp, self._slot = 160000 + seed, 0
         self._frames: deque[Frame] = deque()
-        self.codec = "PCMU"
+        self._coder = Coder("PCMU")
         self._to: tuple[str, int] | None = None
         self._to_rtcp: tuple[str, int] | None = None
-        self._protect = self._unprotect = bytes
+        self._protect: Callable[[bytes], bytes] = bytes
+        self._unprotect: Callable[[bytes], bytes] = bytes
+        self.copies = 1
+        """How often the network brings each packet."""
         self.sent: list[bytes] = []
+        self.sent_at_s: list[float] = []
         self.heard: list[bytes] = []
         self.heard_at_s: list[float] = []
         self.heard_rtcp: list[bytes] = []
@@ -96,7 +99,8 @@ class Line:
     ) -> None:
         """Begin to send, or go on elsewhere or with another codec; keys hold from now on."""
         with self._news:
-            self.codec = codec
+            if codec != self._coder.name:
+                self._coder = Coder(codec)
             self._protect = _context(send_key).protect if send_key else bytes
             self._unprotect = _context(receive_key).unprotect if receive_key else bytes
             self._to_rtcp = (address, rtcp_port or port + 1)
@@ -108,10 +112,11 @@ class Line:
             self._to = None
 
     def say(self, audio: Samples) -> None:
-        """Queue audio, float32 at 8 kHz."""
-        padded = np.pad(audio, (0, -len(audio) % FRAME))
+        """Queue audio, float32 at the rate of the codec."""
         with self._news:
-            self._frames.extend(Frame(frame) for frame in padded.reshape(-1, FRAME))
+            n = self._coder.n_samples
+            padded = np.pad(audio, (0, -len(audio) % n))
+            self._frames.extend(Frame(frame) for frame in padded.reshape(-1, n))
 
     def send_events(self, keys: str, *, tone_ms: int = TONE_MS, pause_ms: int = PAUSE_MS) -> None:
         """Queue keys as RFC 4733 events in place of audio."""
@@ -120,8 +125,8 @@ class Line:
             with self._news:
                 self._frames.extend(Frame(self._noise(n)) for n in range(pause_ms // 20))
 
-    def say_with_events(self, call: SyntheticCall) -> None:
-        """Queue tones, and beside each an event of the same length."""
+    def say_with_events(self, call: SyntheticCall, *, late_slots: int = 0) -> None:
+        """Queue tones, and beside each an event of the same length, so much later."""
         with self._news:
             before = len(self._frames)
             self.say(call.audio[0])
@@ -129,7 +134,7 @@ class Line:
             for tone in call.truth:
                 n_slots = (tone.end - tone.start) // FRAME
                 for since in range(n_slots):
-                    frame = queued[tone.start // FRAME + since]
+                    frame = queued[tone.start // FRAME + late_slots + since]
                     key = tone.digit.reveal()
                     frame.report = _report(key, since + 1, is_last=since == n_slots - 1)
                     frame.since = since
@@ -155,6 +160,15 @@ class Line:
     def wait_said(self, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until all that was queued is sent."""
         self._wait(lambda: not self._frames, timeout_s, "not all was sent")
+
+    def wait_left(self, n_slots: int, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait until no more than this is left of what was queued."""
+        self._wait(lambda: len(self._frames) <= n_slots, timeout_s, "not all was sent")
+
+    def left(self) -> int:
+        """Count the slots that are queued."""
+        with self._news:
+            return len(self._frames)
 
     def wait_heard(self, n_packets: int, timeout_s: float = TIMEOUT_S) -> None:
         """Wait for this many more packets."""
@@ -228,7 +242,8 @@ class Line:
 
     def _send_slot(self) -> None:
         self._slot += 1
-        self._timestamp = (self._timestamp + FRAME) % 2**32
+        coder = self._coder
+        self._timestamp = (self._timestamp + coder.n_ticks) % 2**32
         if self._to is None:
             return
         frame = self._frames.popleft() if self._frames else Frame(self._noise(self._slot))
@@ -237,21 +252,22 @@ class Line:
             for _ in range(3 if frame.report[1] & 0x80 else 1):
                 self._send(EVENT_TYPE, frame.report, start, marker=frame.since == 0)
         if frame.audio is not None:
-            pcm = np.clip(np.round(frame.audio * 32768), -32768, 32767).astype(np.int16)
-            payload = encode(pcm, LAWS[self.codec]).tobytes()
-            self._send(MAPS[self.codec][0], payload, self._timestamp)
+            self._send(coder.payload_type, coder.encode(frame.audio), self._timestamp)
 
     def _send(self, payload_type: int, payload: bytes, ts: int, *, marker: bool = False) -> None:
         self.sequence = (self.sequence + 1) % 65536
         second = payload_type | (0x80 if marker else 0)
         packet = struct.pack("!BBHII", 0x80, second, self.sequence, ts, self.ssrc) + payload
         self.sent.append(packet)
+        self.sent_at_s.append(time.monotonic())
         assert self._to is not None
-        self._rtp.sendto(self._protect(packet), self._to)
+        for _ in range(self.copies):
+            self._rtp.sendto(self._protect(packet), self._to)
 
     def _noise(self, slot: int) -> Samples:
-        start = slot % 50 * FRAME
-        return self._quiet[start : start + FRAME]
+        n = self._coder.n_samples
+        start = slot * n % (len(self._quiet) - n)
+        return self._quiet[start : start + n]
 
 
 def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socket:

@@ -129,7 +129,15 @@ class Events:
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         """Send a request; gives its result."""
+        self.send(command, **fields)
+        return self.result()
+
+    def send(self, command: str, **fields: Any) -> None:
+        """Send a request; its result is taken later."""
         self._socket.sendall(json.dumps({"id": 1, "command": command, **fields}).encode() + b"\n")
+
+    def result(self) -> dict[str, Any]:
+        """Take the result of the next request."""
         while True:
             line = self._read()
             if "event" not in line:

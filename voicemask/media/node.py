@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from voicemask.capture.digit import Digit
-from voicemask.capture.policy import Policy
+from voicemask.capture.policy import Method, Policy
 from voicemask.dtmf.arbiter import KeyPress
 from voicemask.errors import NgError, SrtpError
 from voicemask.live.stream import LiveStream
+from voicemask.live.values import LiveMeans
 from voicemask.media.call import MASKING, MediaCall, Party
 from voicemask.media.events import EventKind, NodeEvent
 from voicemask.media.loop import Loop
@@ -206,6 +207,9 @@ class Node:
         party = call.parties.get(tag)
         if party is None:
             raise NgError("Unknown tag", "no party of the call has it", "see list and query")
+        for port in party.ports[:1]:
+            # after a stall, its tone may still lie in the socket
+            port.catch_up()
         self._taps.info(call, party, digit, duration_ms)
         for port in party.ports[:1]:
             stream = port.live or port.listener
@@ -247,6 +251,7 @@ class Node:
         if old is not None and old.means == means:
             old.set_payload_types(types)
             self._heard[old] = (call, party)
+            self._room.set_heard(old, is_heard=self._listens(call, party, means))
         else:
             new = None
             if means is not None:
@@ -258,8 +263,15 @@ class Node:
             port.live = new
             if new is not None:
                 self._heard[new] = (call, party)
-                self._room.enter(new, is_heard=means is not None and means.method is not None)
+                self._room.enter(new, is_heard=self._listens(call, party, means))
         self._update_listener(call, party, port, types, ptime_ms)
+
+    def _listens(self, call: MediaCall, party: Party, means: LiveMeans | None) -> bool:
+        """Whether keys are decoded from the audio of a masked party: where somebody gets them."""
+        if means is None or means.method is None:
+            return False
+        is_triggered = any(t.end and t.tag in ("", party.plan.tag) for t in call.triggers)
+        return means.method is Method.FILL or self._vault is not None or is_triggered
 
     def _update_listener(
         self, call: MediaCall, party: Party, port: Port, types: Mapping[int, Any], ptime_ms: int
@@ -315,11 +327,11 @@ class Node:
         if known is None:
             return
         call, party = known
-        if call.policy(party.plan) is Policy.CAPTURE:
+        if call.policy(party.plan) is Policy.CAPTURE and self._vault is not None:
             call.n_presses += 1
             self._totals["key_presses"] += 1
             capture = call.captures.get(party.plan.tag)
-            if capture is not None and self._vault is not None:
+            if capture is not None:
                 self._vault.key(capture, press, press.start // 8)
             details: dict[str, str | int] = {"tag": party.plan.tag, "n_keys": call.n_presses}
             self._on_event(NodeEvent(EventKind.KEY_PRESSED, call.call_id, details))

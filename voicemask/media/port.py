@@ -20,6 +20,7 @@ from voicemask.ng.plan import LocalPort, Remote
 from voicemask.rtp.packet import HEADER_BYTES, VERSION, looks_like_rtcp
 from voicemask.rtp.srtp import SrtpContext
 
+_MOST_WAITING: Final = 256
 _LONGEST: Final = 2048
 _AUDIO: Final = "audio"
 _MOST_QUEUED: Final = RECEIVE_BYTES * 2 // 512
@@ -122,6 +123,17 @@ class Port:
             sink.send(data)
         if self.listener is not None:
             self.listener.push(data, time.monotonic())
+
+    def catch_up(self) -> None:
+        """Take what waits in the RTP socket: it came before what is about to happen."""
+        for _ in range(_MOST_WAITING):
+            try:
+                self._rtp.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an ICMP answer, which is gone by this
+            self.on_rtp()
 
     def _received(self) -> bytes | None:
         """One datagram of the party, decrypted; None where there is none."""
