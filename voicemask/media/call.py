@@ -183,8 +183,10 @@ class MediaCall:
         """Take a key of a party; give what it triggers."""
         party.keys.append(digit)
         changes = []
+        # one for the call is not the agent's
+        tags = (party.plan.tag,) if self.role(party.plan) is Role.AGENT else ("", party.plan.tag)
         for trigger in self.triggers:
-            if trigger.tag and trigger.tag != party.plan.tag:
+            if trigger.tag not in tags:
                 continue
             is_capturing = self.policy(party.plan) is Policy.CAPTURE
             wanted = trigger.end if is_capturing else trigger.start

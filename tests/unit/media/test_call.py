@@ -167,18 +167,19 @@ def test_a_trigger_starts_and_ends_capture() -> None:
     a = call.parties["a"]
     assert press(call, a, "1*#*") == []
     (change,) = press(call, a, "1")
-    assert change == PolicyChange(Policy.CAPTURE)
+    assert (change.policy, change.tag) == (Policy.CAPTURE, "")
     call.take_change(change)
     assert press(call, a, "*1") == []
     (change,) = press(call, a, "#")
-    assert change == PolicyChange(None)
+    assert (change.policy, change.tag) == (None, "")
 
 
 def test_a_trigger_of_one_party_is_not_anothers() -> None:
     call = make()
     call.triggers.append(Trigger((Digit.of("*"),), (), "b"))
     assert press(call, call.parties["a"], "*") == []
-    assert press(call, call.parties["b"], "*") == [PolicyChange(Policy.CAPTURE, "b")]
+    (change,) = press(call, call.parties["b"], "*")
+    assert (change.policy, change.tag) == (Policy.CAPTURE, "b")
 
 
 def test_keys_of_a_trigger_may_lie_either_side_of_a_new_plan_and_are_few() -> None:
@@ -188,3 +189,11 @@ def test_keys_of_a_trigger_may_lie_either_side_of_a_new_plan_and_are_few() -> No
     assert len(call.parties["a"].keys) <= 32
     call.take_plan(CallPlan("call-1", (PartyPlan("a", ()),)), {})
     assert len(press(call, call.parties["a"], "1")) == 1
+
+
+def test_a_trigger_for_the_call_is_not_the_agents() -> None:
+    call = make(Customer.CALLER)
+    call.triggers.append(Trigger((Digit.of("*"),)))
+    call.triggers.append(Trigger((Digit.of("*"),), (), "b"))
+    (change,) = press(call, call.parties["b"], "*")
+    assert (change.policy, change.tag) == (Policy.CAPTURE, "b")

@@ -227,7 +227,7 @@ def test_ipv6() -> None:
     rig.close()
     from voicemask.media.settings import NodeSettings, RtpAddress
 
-    rig = Rig(settings=NodeSettings((RtpAddress("::1", "::1"),), 21000, 21999))
+    rig = Rig(settings=NodeSettings((RtpAddress("::1", "::1"),), 10000, 19999))
     a, b = rig.phone("::1"), rig.phone("::1")
     at_a, at_b = rig.node.reserve(6), rig.node.reserve(6)
     rig.port(at_a).set_remote(a.remote(address="0:0:0:0:0:0:0:1"))

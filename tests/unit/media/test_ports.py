@@ -14,7 +14,7 @@ from voicemask.media import ports
 from voicemask.media.ports import Pair, PortPool, disconnect
 from voicemask.media.settings import RtpAddress
 
-FIRST = 22000
+FIRST = 20000 + os.getpid() % 900 * 10
 HERE = RtpAddress(LOCAL, "192.0.2.9")
 
 
@@ -81,11 +81,11 @@ def test_a_port_is_used_again_after_all_others(pool: PortPool) -> None:
 def test_a_port_of_somebody_else_is_passed_over() -> None:
     # the RTCP port of the first pair is taken: neither of the two is kept
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((LOCAL, FIRST + 101))
+        other.bind((LOCAL, FIRST + 13))
         before = n_descriptors()
-        pool = PortPool((HERE,), FIRST + 100, FIRST + 103)
+        pool = PortPool((HERE,), FIRST + 12, FIRST + 15)
         pair = pool.open(4)
-        assert pair.local.rtp_port == FIRST + 102
+        assert pair.local.rtp_port == FIRST + 14
         pool.close(pair)
         assert n_descriptors() == before
 

@@ -196,8 +196,8 @@ def test_a_recorder_fork_gets_what_the_recorder_gives_back_and_nothing_else(
     two.take(two.a, two.at_a, 2)
     two.take(two.b, two.at_b, 2)
     assert len(link.packets) == 4
-    link.give(ForkPacket(key, 0, bytes(12) + b"masked 0"), ForkPacket(key, 1, bytes(12) + b"masked 1"),
-              ForkPacket(key + 1, 0, bytes(12) + b"of another call"))  # fmt: skip
+    packets = ((key, 0, b"masked 0"), (key, 1, b"masked 1"), (key + 1, 0, b"of another call"))
+    link.give(*(ForkPacket(k, channel, bytes(12) + data) for k, channel, data in packets))
     two.until(lambda: all(phone.listen() for phone in fork.phones))
     two.serve(0.02)
     assert [phone.listen() for phone in fork.phones] == [[b"masked 0"], [b"masked 1"]]
