@@ -240,6 +240,7 @@ class Ears:
 
     def add(self, stream: LiveStream) -> None:
         """Hear a stream from now on."""
+        stream.set_heard(True)
         method = stream.means.method or Method.SUPPRESS
         alike = [bank for bank in self._banks if bank.method is method]
         if not any(bank.add(stream) for bank in alike):
@@ -248,6 +249,9 @@ class Ears:
 
     def remove(self, stream: LiveStream) -> None:
         """No longer hear a stream."""
+        if not stream.is_heard:
+            return
+        stream.set_heard(False)
         for bank in self._banks:
             if bank.remove(stream):
                 break

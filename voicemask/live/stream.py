@@ -140,6 +140,8 @@ class LiveStream:
         """When `advance` is to be called, if nothing comes before."""
         self.safe_until = 0
         """With the method `fill`: the detector has told all that is to be filled before this."""
+        self.is_heard = False
+        """Whether somebody listens for keys; else nothing is kept to be heard."""
         self.heard = Octets()
         """What the detector is to hear, at 8000 Hz; whoever listens lets go of it."""
         self.heard_law = Law.MU
@@ -178,6 +180,12 @@ class LiveStream:
         self._kinds = {number: Kind(pt) for number, pt in payload_types.items()}
         self._payload_type = -1
 
+    def set_heard(self, is_heard: bool) -> None:
+        """Begin or end to keep what is said for somebody who listens for keys."""
+        self._unsettle()
+        self.is_heard = is_heard
+        self.heard.skip_to(self._tape.end * HEARD_HZ // self.rate_hz)
+
     def push(self, data: bytes, now_s: float) -> None:
         """Take one datagram."""
         if len(data) < _FIXED.size:
@@ -202,7 +210,8 @@ class LiveStream:
                 steady.start += len(payload)
                 self._next_seq = (seq + 1) & 0xFFFF
                 self._next_ts = (timestamp + len(payload)) & 0xFFFFFFFF
-                self.heard.append(payload)
+                if self.is_heard:
+                    self.heard.append(payload)
                 self.deadline_s = now_s + self._longest_s
                 return
             self._unsettle()
@@ -400,7 +409,8 @@ class LiveStream:
             self._use_length(n)
         start = self._tape.end
         self._tape.append(audio)  # type: ignore[arg-type]  # octets on octets, samples on samples
-        self.heard.append(audio if isinstance(audio, bytes) else self._narrowed(audio))
+        if self.is_heard:
+            self.heard.append(audio if isinstance(audio, bytes) else self._narrowed(audio))
         self._hold(_Held(head, payload, tail, start, start + n, now_s + self._longest_s))
         if not head[1] & 0x80:
             self._settle()
@@ -576,7 +586,7 @@ class LiveStream:
             tape.append(_SILENCE[_law(self._kind)] * n_gap)
         else:
             tape.append(np.zeros(n_gap, np.float32))
-        if n_heard > 0 and self.means.method is not None:  # nobody hears who is muted
+        if n_heard > 0 and self.is_heard:
             self.heard.append(_SILENCE[self.heard_law] * n_heard)
 
     def _narrowed(self, audio: NDArray[np.float32]) -> bytes:

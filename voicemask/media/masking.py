@@ -107,6 +107,15 @@ class MaskRoom:
         if self._timer is None:
             self._arm(time.monotonic() + TICK_S)
 
+    def set_heard(self, stream: LiveStream, *, is_heard: bool) -> None:
+        """Begin or end to listen for the keys of a stream that is masked."""
+        if is_heard == stream.is_heard:
+            return
+        if is_heard:
+            self._ears.add(stream)
+        else:
+            self._ears.remove(stream)
+
     def leave(self, stream: LiveStream) -> None:
         """Mask a stream no longer: what it holds is sent before this returns."""
         stream.flush()

@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.unit.media.parties import EventKind, Two
-from voicemask.capture.policy import Policy
+from tests.unit.media.parties import CALL, EventKind, FakeVault, Two
+from voicemask.capture.policy import Method, Policy
 from voicemask.live.batch import make_payloads
 from voicemask.live.values import Ready, SteadyReady
 from voicemask.media import masking
 from voicemask.media.masking import MaskRoom
+from voicemask.ng.plan import PolicyChange
 
 SILENCE = b"\xff" * 160
 
 
 @pytest.fixture
 def two() -> Iterator[Two]:
-    rig = Two()
+    rig = Two(vault=FakeVault())
     yield rig
     rig.close()
 
@@ -153,3 +154,14 @@ def test_a_listeners_packets_go_nowhere(two: Two) -> None:
     stream = object()
     room(two).nowhere.append((stream, b"", b"", 0))  # type: ignore[arg-type]
     assert room(two).nowhere == []
+
+
+def test_without_a_vault_nobody_decodes_keys() -> None:
+    rig = Two()
+    try:
+        rig.set(Policy.CAPTURE)
+        assert (room(rig).n_streams, room(rig).n_heard) == (2, 0)
+        rig.node.set_policy(CALL, PolicyChange(Policy.CAPTURE, method=Method.FILL))
+        assert (room(rig).n_streams, room(rig).n_heard) == (2, 2)
+    finally:
+        rig.close()
