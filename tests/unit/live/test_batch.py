@@ -22,7 +22,7 @@ G722 = PayloadType(9, "G722", 8000)
 
 
 def streams(ready: Items) -> list[LiveStream]:
-    """One of each manner of masking; noise left out, whose level a batch takes from those before."""
+    """One of each manner of masking but noise: its level comes from the batches before."""
     fills = (Fill.TONE, Fill.SILENCE)
     means = [LiveMeans(method, fill) for method in (*Method, None) for fill in fills]
     return [LiveStream({**TYPES, 9: G722, 96: OPUS}, 20, m, ready, []) for m in means]

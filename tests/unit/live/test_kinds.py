@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.live.conftest import TYPES, rtp
 from voicemask.audio.g711 import Law
+from voicemask.capture.policy import Fill, Method
 from voicemask.live.kinds import Kind
+from voicemask.live.stream import LiveStream
+from voicemask.live.values import LiveMeans, Ready, SteadyReady
+from voicemask.rtp.event import EventReport, serialize_event
 from voicemask.rtp.sdp import PayloadType
 
 
@@ -33,3 +38,21 @@ def test_kind(payload_type: PayloadType, coder: object, rate_hz: int) -> None:
     assert kind.ticks_hz == payload_type.clock_hz
     assert kind.is_event == (payload_type.encoding == "telephone-event")
     assert kind.is_cn == (payload_type.encoding == "CN")
+
+
+@pytest.mark.parametrize("method", [*Method, None])
+@pytest.mark.parametrize("number", [18, 101, 13])
+def test_what_nobody_decodes_leaves_no_trail(method: Method | None, number: int) -> None:
+    types = {**TYPES, 18: PayloadType(18, "G729", 8000)}
+    ready: list[Ready | SteadyReady] = []
+    stream = LiveStream(types, 20, LiveMeans(method, Fill.NOISE), ready, [])
+    payload = serialize_event([EventReport(3, end=True, volume=9, duration=160)])
+    for k in range(1000):
+        stream.push(rtp(k, k * 160, payload, number), k * 0.02)
+        stream.safe_until = stream.heard.end  # of who listens, and lets go of what it heard
+        stream.heard.drop(stream.heard.end if method is not None else 0)
+        ready.clear()
+    stream.advance(1e6)
+    assert len(stream._fills) < 10
+    assert len(stream._tape._buffer) < 8192
+    assert len(stream.heard._buffer) < 8192
