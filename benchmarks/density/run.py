@@ -141,7 +141,7 @@ def calmest(
 ) -> Point:
     """Measure until the host leaves the relay its core, a few times at most."""
     tries: list[Point] = []
-    while len(tries) < TRIES and not (tries and tries[-1]["stolen"] <= MOST_STOLEN):
+    while len(tries) < TRIES and not (tries and is_undisturbed(tries[-1])):
         tries.append(measure(mode, n_calls, payload, measure_s, recordings=recordings))
     return min(tries, key=lambda point: float(point["stolen"]))
 
@@ -195,10 +195,16 @@ def holds(row: Point) -> bool:
     return bool(row["lost"] <= MOST_LOST and in_time)
 
 
+def is_undisturbed(point: Point) -> bool:
+    """Say whether the host left the relay its core."""
+    return bool(point["stolen"] <= MOST_STOLEN)
+
+
 def holds_to(rows: Sequence[Point], mode: str) -> int:
-    """Most calls of a mode before the first load that was not carried."""
+    """Most calls of a mode before the first load that was not carried; disturbed ones tell none."""
     most = 0
-    for row in sorted((r for r in rows if r["mode"] == mode), key=lambda r: int(r["calls"])):
+    told = (row for row in rows if row["mode"] == mode and is_undisturbed(row))
+    for row in sorted(told, key=lambda r: int(r["calls"])):
         if not holds(row):
             break
         most = row["calls"]
@@ -242,7 +248,7 @@ def measure_all(
                     with recording_folder(mode, record=record) as into:
                         points.append(calmest(mode, n_calls, payload, measure_s, into))
                     print(text(summary(points[-1:])[0]), flush=True)
-                    if points[-1]["lost"] > HOPELESS_LOST:
+                    if points[-1]["lost"] > HOPELESS_LOST and is_undisturbed(points[-1]):
                         hopeless.add(mode.name)
     return points
 
@@ -266,7 +272,7 @@ def main() -> None:
     print("\nmedians", HEAD, *map(text, rows), "", sep="\n")
     for mode in modes:
         print(f"{mode.name} holds to {holds_to(rows, mode.name)} calls of those tried")
-    stolen = sum(point["stolen"] > MOST_STOLEN for point in points)
+    stolen = sum(not is_undisturbed(point) for point in points)
     print(f"{stolen} of {len(points)} runs on a core of which the host took over {MOST_STOLEN:.0%}")
     if options.save:
         figures = {m.name: holds_to(rows, m.name) for m in modes}

@@ -16,7 +16,16 @@ from benchmarks.leak.table import ATTACKS
 from benchmarks.path.conditions import FAMILIES
 
 CHANCE_PERCENT: Final = 100 / 16
-COLOURS: Final = ("#c1440e", "#0b6e4f", "#8bbf9f", "#4f6d9b", "#9bb8d3", "#e8a48c")
+COLOURS: Final = {
+    "rtpengine mask 60, agent leg": "#c1440e",
+    "rtpengine mask 60, recording": "#e8a48c",
+    "voicemask suppress, agent leg": "#0b6e4f",
+    "voicemask suppress, recording": "#54a58c",
+    "voicemask fill, agent leg": "#4f6d9b",
+    "voicemask fill, recording": "#9bb8d3",
+    "voicemask guard, recording": "#b8a13a",
+}
+OTHER_COLOUR: Final = "#888888"
 
 
 def plot_leftovers(results: Mapping[str, Mapping[str, dict[str, Any]]], path: Path) -> None:
@@ -28,14 +37,15 @@ def plot_leftovers(results: Mapping[str, Mapping[str, dict[str, Any]]], path: Pa
     path : file to write; its suffix gives the format.
     """
     families = [f for f in ("all", *FAMILIES) if all(f in rows for rows in results.values())]
-    figure, (guessed, left) = plt.subplots(1, 2, figsize=(11, 0.9 + 0.5 * len(families)))
+    figure, (guessed, left) = plt.subplots(1, 2, figsize=(11, 0.9 + 0.55 * len(families)))
     height = 0.8 / len(results)
     for k, (name, rows) in enumerate(results.items()):
         y = np.arange(len(families)) + (k - (len(results) - 1) / 2) * height
         best = [max(rows[f][attack] for attack in ATTACKS) for f in families]
         longest = [rows[f]["left_max_ms"] or 0 for f in families]
-        guessed.barh(y, best, height, color=COLOURS[k % len(COLOURS)], label=name)
-        left.barh(y, longest, height, color=COLOURS[k % len(COLOURS)])
+        colour = COLOURS.get(name, OTHER_COLOUR)
+        guessed.barh(y, best, height, color=colour, label=name)
+        left.barh(y, longest, height, color=colour)
     guessed.axvline(CHANCE_PERCENT, color="black", linestyle="--", linewidth=1)
     guessed.set_xlabel("keys guessed by the best of five attacks, % (dashed: chance)")
     left.axvline(0.5, color="black", linestyle="--", linewidth=1)

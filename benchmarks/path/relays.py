@@ -155,6 +155,8 @@ class Relay:
             command = ["chrt", "--rr", str(REAL_TIME_PRIORITY), *command]
         if self._core is not None:
             command = ["taskset", "--cpu-list", str(self._core), *command]
+        # it ends with us, however we end
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
         _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
         with (self._folder / "log").open("wb") as log:

@@ -38,3 +38,8 @@ def test_the_peer_may_be_as_late_as_its_buffer_makes_it() -> None:
     late = {"p50_ms": 61.0, "p99_ms": 66.0}
     points = [_point(100, mode="rtpengine mask 60", to_agent=late, to_customer=late)]
     assert holds_to(summary(points), "rtpengine mask 60") == 100
+
+
+def test_a_load_during_which_the_host_took_the_core_tells_nothing() -> None:
+    points = [_point(100), _point(200, lost=0.3, stolen=0.2), _point(300)]
+    assert holds_to(summary(points), "voicemask suppress") == 300
