@@ -65,7 +65,12 @@ class Phone:
     def remote(self, **changes: Any) -> Remote:
         """What its SDP says."""
         host, port = self.address
-        fields = {"address": host, "port": port, "rtcp_port": port + 1, "payload_types": TYPES}
+        fields: dict[str, Any] = {
+            "address": host,
+            "port": port,
+            "rtcp_port": port + 1,
+            "payload_types": TYPES,
+        }
         return Remote(**(fields | changes))
 
     def say(self, to: LocalPort, number: int = 0, payload: bytes | None = None) -> bytes:
