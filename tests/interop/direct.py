@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.interop.description import Described, describe, read
 from tests.interop.line import Line
+from tests.interop.ng import NgClient
 from tests.interop.node import Node
 from tests.interop.ports import PortBlock
 from tests.interop.sipp import new_call_id
@@ -21,6 +22,7 @@ class DirectCall:
     ----------
     offer, answer : further NG parameters.
     codecs : both sides'.
+    ng : asks in place of the node's own client.
     """
 
     def __init__(
@@ -33,9 +35,12 @@ class DirectCall:
         codecs: tuple[str, ...] = ("PCMU", "telephone-event"),
         addresses: tuple[str, str] = ("127.0.0.1", "127.0.0.1"),
         rtcp_mux: bool = False,
+        ng: NgClient | None = None,
+        call_id: str = "",
     ) -> None:
         self.node, self._ports = node, ports
-        self.call_id = new_call_id()
+        self._ng = ng or node.ng
+        self.call_id = call_id or new_call_id()
         self.codecs = codecs
         self.customer = Line(addresses[0], ports.take(), seed=1)
         self.agent = Line(addresses[1], ports.take(), seed=2)
@@ -73,7 +78,7 @@ class DirectCall:
 
     def ask(self, command: str, **parameters: Any) -> dict[str, Any]:
         """Send a command about this call; gives the reply, whatever it says."""
-        return self.node.ng.ask(command, **{"call_id": self.call_id, **parameters})
+        return self._ng.ask(command, **{"call_id": self.call_id, **parameters})
 
     def done(self, command: str, **parameters: Any) -> dict[str, Any]:
         """Send a command that has to succeed."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+TYPES = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 
 
 def encode(value: Any) -> bytes:
@@ -51,25 +54,67 @@ def _decode(data: bytes) -> tuple[Any, bytes]:
 
 
 class NgClient:
-    """Asks a media node over UDP."""
+    """Asks a media node over UDP or TCP, in bencode or JSON.
 
-    def __init__(self, port: int) -> None:
+    Parameters
+    ----------
+    kind : ``udp`` or ``tcp``.
+    """
+
+    def __init__(self, port: int, kind: str = "udp", *, is_json: bool = False) -> None:
         self._cookies = (f"test_{number}" for number in itertools.count())
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._is_json, self._is_stream = is_json, kind == "tcp"
+        self._socket = socket.socket(type=TYPES[kind])
         self._socket.connect(("127.0.0.1", port))
+        self._came = b""
 
     def ask(self, command: str, timeout_s: float = 3.0, **parameters: Any) -> dict[str, Any]:
         """Send a command; ``from_tag`` is written ``from-tag``. Gives the reply, errors too."""
-        message = {"command": command}
-        message |= {name.replace("_", "-"): value for name, value in parameters.items()}
+        cookie, message = self.write(command, **parameters)
         self._socket.settimeout(timeout_s)
-        cookie = next(self._cookies).encode()
-        self._socket.send(cookie + b" " + encode(message))
+        self.send(message)
         while True:
-            got, _, reply = self._socket.recv(65536).partition(b" ")
+            got, _, reply = self.receive().partition(b" ")
             if got == cookie:
-                answer: dict[str, Any] = decode(reply)
+                answer: dict[str, Any] = json.loads(reply) if self._is_json else decode(reply)
                 return answer
+
+    def write(self, command: str, **parameters: Any) -> tuple[bytes, bytes]:
+        """Make a message; gives its cookie and the whole of it."""
+        fields = {"command": command}
+        fields |= {name.replace("_", "-"): value for name, value in parameters.items()}
+        cookie = next(self._cookies).encode()
+        payload = json.dumps(fields).encode() if self._is_json else encode(fields)
+        return cookie, cookie + b" " + payload
+
+    def send(self, message: bytes) -> None:
+        """Send a message as it is."""
+        self._socket.sendall(message)
+
+    def receive(self) -> bytes:
+        """Take the next reply as it is."""
+        if not self._is_stream:
+            return self._socket.recv(65536)
+        while True:
+            if end := self._end_of_reply():
+                reply, self._came = self._came[:end], self._came[end:]
+                return reply
+            data = self._socket.recv(65536)
+            assert data, "the node hung up"
+            self._came += data
+
+    def _end_of_reply(self) -> int:
+        """Find where the first reply of the stream ends; 0 where it is not whole."""
+        start = self._came.find(b" ") + 1
+        if not start:
+            return 0
+        try:
+            if self._is_json:
+                text = self._came[start:].decode()
+                return start + len(text[: json.JSONDecoder().raw_decode(text)[1]].encode())
+            return len(self._came) - len(_decode(self._came[start:])[1])
+        except (ValueError, IndexError):
+            return 0
 
     def close(self) -> None:
         self._socket.close()

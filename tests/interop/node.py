@@ -49,7 +49,11 @@ class Node:
         voicemask("recordings", "keys", "create", "--recording-key", self._key)
         self._process = Process(self._command(*options), folder / "node.log", folder)
         self.ng = NgClient(self.ng_port)
-        self._process.await_ready(self._answers)
+        try:
+            self._process.await_ready(self._answers)
+        except BaseException:
+            self.ng.close()
+            raise
 
     def _prepare(self) -> None:
         """Make what has to be there before it starts."""
@@ -58,7 +62,7 @@ class Node:
     def _command(self, *options: str) -> list[str]:
         return [
             *(sys.executable, "-c", RUN, "media"),
-            *("--ng", f"udp:127.0.0.1:{self.ng_port}"),
+            *("--ng", f"udp:127.0.0.1:{self.ng_port}", "--ng", f"tcp:127.0.0.1:{self.ng_port}"),
             *("--rtp-address", "127.0.0.1", "--rtp-address", "::1"),
             *("--rtp-ports", f"{self.media_ports.start}-{self.media_ports.stop - 1}"),
             *("--control", f"unix:{self.folder / 'control'}"),
@@ -89,6 +93,10 @@ class Node:
     def events(self) -> Events:
         """Listen to what the control socket tells from now on."""
         return Events(self.folder / "control")
+
+    def client(self, kind: str, *, is_json: bool = False) -> NgClient:
+        """Steer it by another connection; see `NgClient`."""
+        return NgClient(self.ng_port, kind, is_json=is_json)
 
     def recording_of(self, call_id: str) -> Recorded:
         """Open the one recording of a call."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import time
@@ -39,6 +40,7 @@ _TOKEN: Final = struct.Struct("!Q")
 _MAX_FORWARDED: Final = 1 << 17
 _SOCKET_BYTES: Final = 4 << 20
 _IN_A_ROW: Final = 32
+_FRACTION: Final = re.compile(r"[0-9]+\.[0-9]{6}")
 
 
 def process_of(call_id: str, n_processes: int) -> int:
@@ -242,7 +244,15 @@ def _add(left: Any, right: Any) -> Any:
         return left + right
     if isinstance(left, int | float) and isinstance(right, int | float):
         return left + right
+    if _is_fraction(left) and _is_fraction(right):
+        return f"{float(left) + float(right):.6f}"
     return left
+
+
+def _is_fraction(value: Any) -> bool:
+    """Whether it is a fraction as statistics write it, which bencode has none of."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return isinstance(text, str) and _FRACTION.fullmatch(text) is not None
 
 
 def serve_forwarded(loop: Loop, link: socket.socket, answer: Answer) -> None:
