@@ -78,12 +78,17 @@ class MediaCall:
         """Take who the parties are and where they are heard."""
         self.last_signal_s = time.time()
         old = self.parties
+        was = {port.local.number: tag for tag, party in old.items() for port in party.ports}
         self.parties = {}
         for party in plan.parties:
-            known = old.get(party.tag) or old.get("")
             mine = [ports[medium.port.number] for medium in party.media]
+            # an answer brings the tag of who was there before without one
+            before = next((was[p.local.number] for p in mine if p.local.number in was), party.tag)
+            known = old.get(party.tag) or old.get(before)
             keys = known.keys if known is not None else deque(maxlen=_MOST_KEYS)
             self.parties[party.tag] = Party(party, mine, keys)
+            if before != party.tag and before in self._roles:
+                self._roles.setdefault(party.tag, self._roles.pop(before))
 
     def set_role(self, tag: str, role: Role) -> None:
         """Settle who a party is, whatever its label says."""

@@ -112,13 +112,16 @@ class Node:
             self._totals["calls_started"] += 1
         before = call.ports()
         call.take_plan(plan, self._ports)
-        self._connect(plan)
-        self._update_monitors(call)
+        try:
+            self._connect(plan)
+        finally:
+            # whatever was refused: nobody is heard who is to be masked
+            self._update_monitors(call)
+            self._update(call)
         kept = {id(port) for port in call.ports()}
         for port in before:
             if id(port) not in kept:
                 self._close_port(port)
-        self._update(call)
         self._taps.update(call)
         kind = EventKind.CALL_STARTED if is_new else EventKind.CALL_CHANGED
         self._on_event(NodeEvent(kind, call.call_id))

@@ -89,12 +89,15 @@ class Port:
         old = self.remote
         if remote == old:
             return
+        srtp_in, srtp_out = self._srtp_in, self._srtp_out
+        if old is None or old.receive_key != remote.receive_key:
+            srtp_in = SrtpContext(remote.receive_key) if remote.receive_key else None
+        if old is None or old.send_key != remote.send_key:
+            srtp_out = SrtpContext(remote.send_key) if remote.send_key else None
+        # nothing of a remote side that was refused stays
+        self._srtp_in, self._srtp_out = srtp_in, srtp_out
         self.remote = remote
         self._is_audio = remote.kind == _AUDIO
-        if old is None or old.receive_key != remote.receive_key:
-            self._srtp_in = SrtpContext(remote.receive_key) if remote.receive_key else None
-        if old is None or old.send_key != remote.send_key:
-            self._srtp_out = SrtpContext(remote.send_key) if remote.send_key else None
         if old is None or _addressing(old) != _addressing(remote):
             self._source = Source(remote)
             if self._is_connected or self._n_to_check:

@@ -27,6 +27,7 @@ from voicemask.ng.plan import (
     ForkKind,
     LocalPort,
     MediumPlan,
+    PartyPlan,
     PolicyChange,
     Role,
     Trigger,
@@ -451,3 +452,13 @@ def test_what_is_held_of_a_call_that_ends_goes_nowhere(two: Two) -> None:
     two.node.end(CALL)
     two.serve()
     assert not set(said) & set(two.b.listen())
+
+
+def test_a_role_settled_before_the_answer_goes_over_to_its_tag(two: Two) -> None:
+    first, second = (two.node.reserve(4) for _ in range(2))
+    caller = PartyPlan("x", (MediumPlan(first, None),), is_caller=True)
+    two.node.apply(CallPlan("early", (caller, PartyPlan("", (MediumPlan(second, None),)))))
+    two.node.set_role("early", "", Role.CUSTOMER)
+    two.node.apply(CallPlan("early", (caller, PartyPlan("y", (MediumPlan(second, None),)))))
+    assert two.node.roles("early") == {"x": Role.AGENT, "y": Role.CUSTOMER}
+    two.node.end("early")
