@@ -12,6 +12,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from tests.interop.line import OPEN
 from tests.interop.node import Node
 from tests.interop.phone import Exchange
 from tests.interop.ports import PortBlock
@@ -25,6 +26,14 @@ def ports() -> Iterator[PortBlock]:
     block = PortBlock()
     yield block
     block.close()
+
+
+@pytest.fixture(autouse=True)
+def lines_end_with_their_test() -> Iterator[None]:
+    """Close what a test that failed has left open."""
+    yield
+    for left in list(OPEN):
+        left.close()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ PERIOD_S = PACKET_MS / 1000
 EVENT_TYPE = MAPS["telephone-event"][0]
 KEYS = "0123456789*#ABCD"
 TONE_MS = PAUSE_MS = 60
+OPEN: set[Line] = set()
+"""Lines that still send: one that outlived its test would be a stranger to the next one's calls."""
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Line:
         self.broken = 0
         self._news = threading.Condition()
         self._runs = True
+        OPEN.add(self)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -192,6 +195,8 @@ class Line:
         self._wait(has_come, timeout_s, "what was said did not come")
 
     def close(self) -> None:
+        """End it; once more does nothing."""
+        OPEN.discard(self)
         self._runs = False
         self._thread.join()
         self._rtp.close()

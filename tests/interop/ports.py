@@ -10,8 +10,9 @@ import socket
 from itertools import cycle
 
 SIZE = 500
-FIRST, LAST = 10000, 30000
-N_FOR_MEDIA = 240
+FIRST_PORTS = (*range(61000, 65000, SIZE), *range(10000, 30000, SIZE))
+"""Of the blocks; first those above what the kernel gives out, where unit tests bind nothing."""
+N_FOR_MEDIA = 300
 N_PER_NODE = 60
 
 
@@ -41,7 +42,7 @@ class PortBlock:
 
 
 def _lock_block() -> tuple[socket.socket, int]:
-    for base in range(FIRST, LAST, SIZE):
+    for base in FIRST_PORTS:
         lock = socket.socket()
         try:
             lock.bind(("127.0.0.1", base))
@@ -50,7 +51,7 @@ def _lock_block() -> tuple[socket.socket, int]:
             lock.close()
         else:
             return lock, base
-    raise RuntimeError(f"no free block of {SIZE} ports between {FIRST} and {LAST}")
+    raise RuntimeError(f"no free block of {SIZE} ports")
 
 
 def _is_free(port: int) -> bool:

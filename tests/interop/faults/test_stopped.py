@@ -11,14 +11,14 @@ from tests.interop.faults.presses import Presses
 from tests.interop.faults.service import Service, wait_until
 
 
-@pytest.mark.parametrize("stopped_s", [0.6, 2.0, 3.0])
+@pytest.mark.parametrize("stopped_s", [0.6, 3.0])
 @pytest.mark.parametrize(
     "service", [("--method", "suppress"), ("--method", "fill")], indirect=True, ids=lambda o: o[1]
 )
 def test_keys_pressed_while_media_stood_still_are_masked(
     service: Service, call: DirectCall, stopped_s: float
 ) -> None:
-    presses = Presses(60, seed=4)
+    presses = Presses(40 if stopped_s < 1 else 60, seed=4)
     call.done("block DTMF", from_tag=CUSTOMER)
     call.agent.wait_heard(20)
     presses.said_by(call.customer)
