@@ -17,8 +17,9 @@ from voicemask.errors import ConfigError, NgBusyError, NgError
 from voicemask.media.settings import RtpAddress
 from voicemask.ng.plan import LocalPort
 
-RECEIVE_BYTES: Final = 1 << 14
-"""Room for about forty packets: what waited a second is of no use to anyone who listens."""
+RECEIVE_BYTES: Final = 1 << 16
+"""Room for about 150 packets, three seconds: a process that stands still for so long loses nothing,
+and what waited longer is of no use to anyone who listens."""
 _EXPEDITED: Final = 46 << 2
 """DSCP EF, RFC 3246: voice."""
 _IN_USE: Final = (errno.EADDRINUSE, errno.EACCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -44,6 +45,20 @@ class Party:
                 self.heard.append(self.sock.recv(2048))
             except (BlockingIOError, ConnectionRefusedError):
                 return
+
+    def await_heard(self, n_packets: int, timeout_s: float = 5.0) -> None:
+        """Listen until so many have come in all; what is still missing then stays so."""
+        end_s = time.monotonic() + timeout_s
+        while len(self.heard) < n_packets and time.monotonic() < end_s:
+            select.select([self.sock], [], [], 0.05)
+            self.listen()
+
+    def await_mark(self, mark: int, timeout_s: float = 5.0) -> None:
+        """Listen until a party is heard; where it does not come, go on."""
+        end_s = time.monotonic() + timeout_s
+        while mark not in self.marks() and time.monotonic() < end_s:
+            select.select([self.sock], [], [], 0.05)
+            self.listen()
 
     def marks(self, since: int = 0) -> set[int]:
         """Who was heard, by the octets of the payloads."""

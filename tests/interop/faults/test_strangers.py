@@ -75,6 +75,7 @@ def test_what_strangers_sent_while_nobody_looked_is_not_taken(relay: Service) ->
             stranger.say()
         caller.say()
     turns(20, caller, callee)
+    callee.await_heard(20)
     assert callee.marks() == {CALLER}
     assert len(callee.heard) >= 20
     for party in (caller, callee, stranger):
@@ -88,11 +89,14 @@ def attack(service: Service, caller: Party, callee: Party, stranger: Party, mome
     if moment == "before":
         turns(40, stranger, callee)
         turns(PATIENCE, stranger, callee, caller)
+        callee.await_mark(CALLER)  # what strangers sent before was on its way before it
     else:
         turns(20, caller, callee)
         turns(20, *((caller, stranger, callee) if moment == "talking" else (stranger, callee)))
     n_callee, n_caller, n_stranger = len(callee.heard), len(caller.heard), len(stranger.heard)
     turns(30, caller, stranger, callee)
+    callee.await_heard(n_callee + 28)
+    caller.await_heard(n_caller + 28)
     assert callee.marks(n_callee) == {CALLER}
     assert len(callee.heard) - n_callee >= 28
     assert len(caller.heard) - n_caller >= 28
