@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.media.parties import LOCAL, Phone, Rig, Two, rtcp, rtp
 from voicemask.capture.policy import Policy
+from voicemask.media.ports import RECEIVE_BYTES
 from voicemask.ng.plan import LocalPort
 from voicemask.rtp.sdes import CryptoKey
 from voicemask.rtp.sdp import PayloadType
@@ -17,12 +18,24 @@ from voicemask.rtp.srtp import SrtpContext
 
 SOUND = bytes(range(160))
 
+LOCKED = RECEIVE_BYTES * 2 // 512 + 16
+"""Packets after which all that strangers may have queued is through."""
+
 
 @pytest.fixture
 def two() -> Iterator[Two]:
     rig = Two()
     yield rig
     rig.close()
+
+
+def take_locked(two: Two) -> list[bytes]:
+    """Have the first party speak until its port is locked, and the second listen meanwhile."""
+    said: list[bytes] = []
+    for _ in range(LOCKED // 16):
+        said += two.take(two.a, two.at_a, 16)
+        two.b.listen()
+    return said
 
 
 def send_raw(phone: Phone, data: bytes, local: LocalPort, *, to_rtcp: bool = False) -> None:
@@ -63,24 +76,24 @@ def test_a_stranger_is_not_heard_before_nor_after_the_party(two: Two) -> None:
     for n in range(1, 20):
         stranger.say(two.at_a)
         two.until(lambda n=n: port.n_strangers == n)  # type: ignore[misc]
-    two.take(two.a, two.at_a, 80)  # from its 65th packet on the kernel keeps strangers out
+    take_locked(two)  # by now the kernel keeps strangers out
     assert port._is_connected
     stranger.say(two.at_a)
     two.take(two.a, two.at_a)
-    two.until(lambda: len(two.b.listen()) == 81)
+    two.until(lambda: len(two.b.listen()) == LOCKED + 1)
     assert not set(stranger.said) & set(two.b.heard)
     assert stranger.listen() == []
 
 
 def test_a_new_remote_is_heard_after_the_old_one_was_locked(two: Two) -> None:
-    two.take(two.a, two.at_a, 80)
+    take_locked(two)
     old, two.a = two.a, two.phone()
     two.apply()
     old.say(two.at_a)
     two.until(lambda: two.port(two.at_a).n_strangers == 1)
-    said = two.take(two.a, two.at_a, 80)
-    two.until(lambda: len(two.b.listen()) == 160)
-    assert two.b.heard[80:] == said
+    said = take_locked(two)
+    two.until(lambda: len(two.b.listen()) == 2 * LOCKED)
+    assert two.b.heard[LOCKED:] == said
     assert two.port(two.at_a)._is_connected
 
 
